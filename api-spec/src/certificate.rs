@@ -1,0 +1,244 @@
+//! The certificate of a Tx: what the agent of a site asserts about the three corners, in figures that a
+//! reader without the mail can check. No subject, sender, address or folder name is in it.
+//!
+//! This is the unchained form: signature, chain and the server's nonce join it without changing these
+//! fields. Its canonical octets are those of RFC 8785 (JSON Canonicalization Scheme).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::vocabulary::{Class, Corner, Depth, Direction, Reason, Verdict};
+
+/// The `format` of a certificate of this version.
+pub const FORMAT: &str = "maildreieck-certificate/1";
+
+/// What the server's nonce is when there was no server to give one.
+pub const UNANCHORED: &str = "unanchored";
+
+/// A folder without its name: a special-use role (`inbox`, `sent`, `archive`, `drafts`, `junk`, `trash`,
+/// `flagged`, `all`), or `f:` and 16 hex digits keyed per site, or `*` where a figure belongs to no folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, example = "inbox", max_length = 64)]
+pub struct FolderRef(pub String);
+
+/// Counts of one corner, or of one folder in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CornerFigures {
+    /// Messages, each counted once.
+    pub messages: u64,
+    /// Their octets as RFC822.SIZE counts them.
+    pub bytes: u64,
+    /// Order-free hash over (folder, content id, INTERNALDATE, flags) of every message, keyed per site:
+    /// 64 hex digits. Equal sets have equal hashes; the server cannot recognise a mail by it.
+    pub set_hash: String,
+}
+
+/// The figures of one folder in the three corners; a corner that lacks the folder has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FolderFigures {
+    /// Which folder.
+    pub folder: FolderRef,
+    /// Its figures on the primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<CornerFigures>,
+    /// Its figures on the standby.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<CornerFigures>,
+    /// Its figures in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<CornerFigures>,
+}
+
+/// The figures of the three corners, all folders together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Corners {
+    /// The primary.
+    pub primary: CornerFigures,
+    /// The standby.
+    pub standby: CornerFigures,
+    /// The store.
+    pub store: CornerFigures,
+}
+
+/// Where a folder stood when the Tx began (RFC 9051, 2.3.1.1; RFC 7162, 3.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CutPoint {
+    /// The account's corner.
+    pub corner: Corner,
+    /// Which folder.
+    pub folder: FolderRef,
+    /// UIDVALIDITY at the cut.
+    pub uidvalidity: u32,
+    /// UIDNEXT at the cut: what has this UID or a higher one is `late`.
+    pub uidnext: u32,
+    /// HIGHESTMODSEQ at the cut, where the server keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highestmodseq: Option<u64>,
+}
+
+/// How many differences of one class one folder of one corner has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct DifferenceCount {
+    /// The class.
+    pub class: Class,
+    /// The corner that differs from the primary.
+    pub corner: Corner,
+    /// The folder.
+    pub folder: FolderRef,
+    /// Why it counts as explained; absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// How many messages.
+    pub count: u64,
+}
+
+/// Something that the mirror mended since the last Tx, so that it does not tidy evidence away.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct RepairCount {
+    /// What had been wrong.
+    pub class: Class,
+    /// Where.
+    pub corner: Corner,
+    /// In which folder.
+    pub folder: FolderRef,
+    /// When the last of them was mended.
+    pub at: DateTime<Utc>,
+    /// How many messages.
+    pub count: u64,
+}
+
+/// How much of the corners was proved by reading bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CornerCoverage {
+    /// The corner.
+    pub corner: Corner,
+    /// Whether it could be read whole at this depth.
+    pub whole: bool,
+    /// Messages whose bytes have been verified at some time.
+    pub content_verified: u64,
+    /// Messages whose bytes were verified in this Tx.
+    pub content_verified_now: u64,
+    /// The oldest of the last verifications; absent while a message has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_proof: Option<DateTime<Utc>>,
+}
+
+/// What the agent of a site asserts about one Tx.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Certificate {
+    /// [`FORMAT`].
+    #[schema(example = "maildreieck-certificate/1")]
+    pub format: String,
+    /// The triangle's id on the server, or its name in the site's file where there is no server.
+    pub triangle: String,
+    /// When the cut was made.
+    pub tx_at: DateTime<Utc>,
+    /// How deep it looked.
+    pub depth: Depth,
+    /// The verdict; equal to [`Certificate::verdict_of_figures`], or the certificate is void.
+    pub verdict: Verdict,
+    /// Which way mail flows.
+    pub direction: Direction,
+    /// Counts failovers and returns; 0 before the first.
+    pub epoch: u32,
+    /// Where each folder stood.
+    pub cut: Vec<CutPoint>,
+    /// All folders together.
+    pub corners: Corners,
+    /// Folder by folder.
+    pub folders: Vec<FolderFigures>,
+    /// Differences by class, corner and folder.
+    pub differences: Vec<DifferenceCount>,
+    /// Repairs since the last Tx.
+    pub repairs: Vec<RepairCount>,
+    /// Tombstones that are new since the last Tx.
+    pub new_tombstones: u64,
+    /// Coverage of each corner.
+    pub coverage: Vec<CornerCoverage>,
+    /// The server's nonce for this Tx, or [`UNANCHORED`].
+    pub nonce: String,
+    /// BLAKE3 of the triangle's canonical configuration without secrets, 64 hex digits.
+    pub configuration_hash: String,
+    /// The agent's version.
+    pub agent_version: String,
+}
+
+impl Certificate {
+    /// The verdict that the figures demand: `unproven` if a corner was not read whole or mail is pending,
+    /// else `unbalanced` if a difference has no admissible reason, else `balanced`.
+    #[must_use]
+    pub fn verdict_of_figures(&self) -> Verdict {
+        verdict(
+            [Corner::Primary, Corner::Standby, Corner::Store]
+                .iter()
+                .all(|corner| self.coverage.iter().any(|c| c.corner == *corner && c.whole)),
+            self.differences.iter().map(|d| (d.class, d.reason)),
+        )
+    }
+}
+
+/// The verdict over differences, each with the reason that explains it if one does.
+pub fn verdict(
+    whole: bool,
+    differences: impl IntoIterator<Item = (Class, Option<Reason>)>,
+) -> Verdict {
+    let mut unbalanced = false;
+    for (class, reason) in differences {
+        if class == Class::Pending {
+            return Verdict::Unproven;
+        }
+        unbalanced |= !reason.is_some_and(|reason| class.reasons().contains(&reason));
+    }
+    match (whole, unbalanced) {
+        (false, _) => Verdict::Unproven,
+        (true, true) => Verdict::Unbalanced,
+        (true, false) => Verdict::Balanced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdict_takes_the_first_that_applies() {
+        let check = |whole, differences: &[(Class, Option<Reason>)], expected| {
+            assert_eq!(
+                verdict(whole, differences.iter().copied()),
+                expected,
+                "{whole} {differences:?}"
+            );
+        };
+        check(true, &[], Verdict::Balanced);
+        check(false, &[], Verdict::Unproven);
+        check(
+            true,
+            &[(Class::Late, Some(Reason::ByClass))],
+            Verdict::Balanced,
+        );
+        check(true, &[(Class::Late, None)], Verdict::Unbalanced);
+        check(
+            true,
+            &[(Class::Altered, Some(Reason::ByClass))],
+            Verdict::Unbalanced,
+        );
+        check(
+            true,
+            &[(Class::FlagsDiffer, Some(Reason::UnsupportedKeyword))],
+            Verdict::Balanced,
+        );
+        check(
+            true,
+            &[(Class::FlagsDiffer, Some(Reason::ClampedDate))],
+            Verdict::Unbalanced,
+        );
+        check(
+            true,
+            &[(Class::Altered, None), (Class::Pending, None)],
+            Verdict::Unproven,
+        );
+        check(false, &[(Class::Altered, None)], Verdict::Unproven);
+    }
+}
