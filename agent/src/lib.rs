@@ -2,3 +2,4 @@
 //! that the three corners hold the same mail, and reports.
 
 pub mod plan;
+pub mod store;
