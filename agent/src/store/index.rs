@@ -717,13 +717,15 @@ impl Index {
     pub(super) fn damaged(&mut self) -> Result<Vec<ContentId>, StoreError> {
         let rows: Vec<(Vec<u8>, Vec<u8>)> = contents::table
             .filter(contents::damaged)
-            .order(contents::lookup)
             .select((contents::lookup, contents::sealed))
             .load(&mut self.connection)
             .map_err(sql("reading contents from"))?;
-        rows.iter()
+        let mut ids = rows
+            .iter()
             .map(|(lookup, sealed)| self.unseal_content(lookup, sealed))
-            .collect()
+            .collect::<Result<Vec<_>, _>>()?;
+        ids.sort_unstable();
+        Ok(ids)
     }
 
     pub(super) fn counts(&mut self) -> Result<Counts, StoreError> {
