@@ -275,11 +275,21 @@ fn seal(
     offset: u64,
     out: &mut Vec<u8>,
 ) -> Result<FrameHeader, StoreError> {
+    let mut nonce = [0; 12];
+    random(&mut nonce)?;
+    seal_under(cipher, kind, offset, nonce, out)
+}
+
+fn seal_under(
+    cipher: &LessSafeKey,
+    kind: Kind,
+    offset: u64,
+    nonce: [u8; 12],
+    out: &mut Vec<u8>,
+) -> Result<FrameHeader, StoreError> {
     let failed = StoreError::Codec {
         action: "encrypting a frame",
     };
-    let mut nonce = [0; 12];
-    random(&mut nonce)?;
     let Ok(sealed_len) = u32::try_from(out.len() - FRAME_HEADER + TAG) else {
         return Err(failed);
     };
@@ -506,5 +516,71 @@ mod tests {
             .message(&cipher(), 0, &empty, b"", &mut out)
             .unwrap();
         assert_eq!(out.len(), FRAME_HEADER + MESSAGE_PREFIX + TAG);
+    }
+
+    /// STORE.md's test vectors are what this code writes.
+    #[test]
+    fn the_specification_shows_what_is_written() {
+        use super::super::event::{Event, encode_into_batch};
+        use super::super::{Flags, InternalDate, LogicalFolder, MemberId};
+
+        let specification: String = include_str!("../../STORE.md").split_whitespace().collect();
+        let check = |name: &str, octets: &[u8]| {
+            let digits = hex::encode(octets);
+            assert!(specification.contains(&digits), "{name}: {digits}");
+        };
+        let mut octets = [0; 32];
+        for (octet, value) in octets.iter_mut().zip(0..) {
+            *octet = value;
+        }
+        let key = StoreKey::from_octets(octets);
+        let (store_id, salt) = ([0x11; 16], [0x22; 32]);
+        let key_check = key.check_value(&store_id);
+        check("key check", &key_check);
+        check(
+            "segment key",
+            &key.derive("maildreieck 2026 store segment", &[&store_id, &salt]),
+        );
+        let header = SegmentHeader {
+            number: 1,
+            store_id,
+            salt,
+            key_check,
+        };
+        check("header", &header.encode());
+
+        let cipher = key.segment_cipher(&store_id, &salt).unwrap();
+        let mail = b"Subject: a\r\n\r\nb\r\n";
+        let id = ContentId::of(mail);
+        check("content id", &id.0);
+        let mut sealer = Sealer::new().unwrap();
+        let mut out = vec![0; FRAME_HEADER];
+        out.extend_from_slice(&id.0);
+        sealer.body(mail, &mut out).unwrap();
+        check("message plaintext", &out[FRAME_HEADER..]);
+        seal_under(&cipher, Kind::Message, FIRST_FRAME, [0x33; 12], &mut out).unwrap();
+        check("message frame", &out);
+
+        let mut batch = Vec::new();
+        let member = MemberId([0x44; 16]);
+        let events = [
+            Event::Add {
+                member,
+                triangle: "info".into(),
+                folder: LogicalFolder::from_stored("\\Sent/2024"),
+                content: id,
+                date: InternalDate(1_700_000_000),
+                flags: Flags::from_words(["\\Seen", "x"]),
+                size: 17,
+            },
+            Event::Tombstone {
+                member,
+                at: 1_700_000_100,
+            },
+        ];
+        for event in &events {
+            encode_into_batch(&mut batch, event).unwrap();
+        }
+        check("membership batch", &batch);
     }
 }
