@@ -2,5 +2,8 @@
 //! that the three corners hold the same mail, and reports.
 
 pub mod export;
+pub mod files;
 pub mod plan;
+pub mod report;
+pub mod server_api;
 pub mod store;

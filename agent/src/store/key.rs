@@ -189,10 +189,8 @@ pub(super) fn random(octets: &mut [u8]) -> Result<(), StoreError> {
 }
 
 /// Makes names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder)
-        .and_then(|file| file.sync_all())
-        .map_err(io("making durable", folder))
+pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    crate::files::sync_folder(folder).map_err(io("making durable", folder))
 }
 
 fn parse(text: &str) -> Result<StoreKey, &'static str> {
