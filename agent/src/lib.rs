@@ -1,4 +1,5 @@
 //! The agent of a site: it mirrors mail from the primary to the standby and into the store, proves at Tx
 //! that the three corners hold the same mail, and reports.
 
+pub mod imap;
 pub mod plan;
