@@ -2,4 +2,5 @@
 //! that the three corners hold the same mail, and reports.
 
 pub mod imap;
+pub mod ledger;
 pub mod plan;

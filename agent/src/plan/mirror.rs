@@ -55,7 +55,17 @@ pub enum Record {
     /// A message of an ended generation, found again on the source.
     SourceAgain { from: Place, to: Place },
     /// A message of an ended generation, found again on the target.
-    TargetAgain { from: Place, to: Place },
+    TargetAgain {
+        source: Place,
+        from: Place,
+        to: Place,
+    },
+    /// The copy that a tombstone points at, found again.
+    TombstoneAgain {
+        tombstone: i64,
+        from: Place,
+        to: Place,
+    },
     /// A message of the source, found again in another folder of it.
     Moved {
         from: Place,
@@ -121,6 +131,8 @@ pub struct FlagStep {
     pub flags: Flags,
     /// Of which messages, ascending.
     pub uids: Vec<u32>,
+    /// Whether it mends what somebody changed on the target, rather than follows the source.
+    pub repair: bool,
 }
 
 /// A message to read from the source and write to store and target.
@@ -475,7 +487,9 @@ struct FolderPlan<'a, 'b> {
 impl FolderPlan<'_, '_> {
     fn decide(&mut self) {
         let Some(source) = &self.pair.source else {
-            self.forget_foreign(&BTreeSet::new());
+            let mut used = BTreeSet::new();
+            self.tombstones_again(&mut self.free_copies(), &mut used);
+            self.forget_foreign(&used);
             return;
         };
         let mut free = self.free_copies();
@@ -515,8 +529,7 @@ impl FolderPlan<'_, '_> {
         for (at, row, shown, again) in wanted {
             self.unlinked(at, row, shown, again, &mut free, &mut used);
         }
-        let needs_folder =
-            self.plan.copies.contains_key(self.folder) || self.plan.sends.contains_key(self.folder);
+        self.tombstones_again(&mut free, &mut used);
         if self.pair.target.is_none() && !source.gone {
             self.plan.create.insert(self.folder.clone());
         }
@@ -594,9 +607,27 @@ impl FolderPlan<'_, '_> {
                             flags: there.flags.clone(),
                         });
                     }
-                    self.flags(target.folder, &shown.flags, there);
+                    let repair = row.flags.same(&shown.flags);
+                    self.flags(target.folder, &shown.flags, there, repair);
                 }
             }
+            return;
+        }
+        let elsewhere = self
+            .pair
+            .target
+            .as_ref()
+            .is_none_or(|t| t.folder != copy.folder)
+            && self.is_shown(copy);
+        if elsewhere
+            && self.scene.view.target_moves
+            && self
+                .row_at(copy)
+                .is_some_and(|row| row.origin == Origin::Written)
+        {
+            // A move that was written down and did not come to its end.
+            used.insert(copy);
+            self.move_copy(copy, at);
             return;
         }
         if let Some(found) = self.take(free, row.content, row.date) {
@@ -608,6 +639,7 @@ impl FolderPlan<'_, '_> {
                 .is_some_and(|t| t.stale.contains_key(&(copy.generation, copy.uid)));
             self.plan.records.push(if stale {
                 Record::TargetAgain {
+                    source: at,
                     from: copy,
                     to: found,
                 }
@@ -675,7 +707,7 @@ impl FolderPlan<'_, '_> {
             if let Some(copy) = copy.filter(|copy| self.is_shown(*copy)) {
                 used.insert(copy);
                 let written = self
-                    .target_row(copy)
+                    .row_at(copy)
                     .is_some_and(|row| row.origin == Origin::Written);
                 if written && self.scene.view.target_moves && old_folder != *self.folder {
                     self.move_copy(copy, at);
@@ -734,6 +766,35 @@ impl FolderPlan<'_, '_> {
             .max_by_key(|t| t.date == row.date)
     }
 
+    /// Copies of an ended generation that a tombstone points at.
+    fn tombstones_again(
+        &mut self,
+        free: &mut BTreeMap<ContentId, Vec<(u32, InternalDate)>>,
+        used: &mut BTreeSet<Place>,
+    ) {
+        let Some(target) = &self.pair.target else {
+            return;
+        };
+        for tombstone in &self.scene.view.tombstones {
+            let Some(from) = tombstone
+                .copy
+                .filter(|c| c.folder == target.folder && c.generation != target.generation)
+            else {
+                continue;
+            };
+            if !self.found.tombstones.contains(&tombstone.id)
+                && let Some(to) = self.take(free, tombstone.content, tombstone.date)
+            {
+                used.insert(to);
+                self.plan.records.push(Record::TombstoneAgain {
+                    tombstone: tombstone.id,
+                    from,
+                    to,
+                });
+            }
+        }
+    }
+
     fn sides(&self) -> impl Iterator<Item = (&Side, bool)> {
         self.scene.view.pairs.values().flat_map(|pair| {
             pair.source
@@ -750,10 +811,6 @@ impl FolderPlan<'_, '_> {
         } else {
             side.stale.get(&(at.generation, at.uid))
         }
-    }
-
-    fn target_row(&self, copy: Place) -> Option<&Row> {
-        self.row_at(copy)
     }
 
     fn is_shown(&self, copy: Place) -> bool {
@@ -823,11 +880,11 @@ impl FolderPlan<'_, '_> {
         if let Ok(index) = target.shown.binary_search_by_key(&copy.uid, |s| s.uid)
             && let Some(there) = target.shown.get(index)
         {
-            self.flags(target.folder, wanted, there);
+            self.flags(target.folder, wanted, there, false);
         }
     }
 
-    fn flags(&mut self, folder: FolderId, wanted: &Flags, there: &Shown) {
+    fn flags(&mut self, folder: FolderId, wanted: &Flags, there: &Shown, repair: bool) {
         let wanted = self.sendable(wanted);
         for (add, flags) in [
             (true, wanted.minus(&there.flags)),
@@ -836,18 +893,20 @@ impl FolderPlan<'_, '_> {
             if flags.is_empty() {
                 continue;
             }
-            match self
-                .plan
-                .flags
-                .iter_mut()
-                .find(|s| s.folder == folder && s.add == add && s.flags == flags)
-            {
-                Some(step) => step.uids.push(there.uid),
+            let same = |s: &&mut FlagStep| {
+                s.folder == folder && s.add == add && s.repair == repair && s.flags == flags
+            };
+            match self.plan.flags.iter_mut().find(same) {
+                Some(step) => {
+                    let index = step.uids.partition_point(|uid| *uid < there.uid);
+                    step.uids.insert(index, there.uid);
+                }
                 None => self.plan.flags.push(FlagStep {
                     folder,
                     add,
                     flags,
                     uids: vec![there.uid],
+                    repair,
                 }),
             }
         }
@@ -874,9 +933,6 @@ impl FolderPlan<'_, '_> {
             if !used.contains(&at) && !self.scene.linked.contains(&at) {
                 self.plan.records.push(Record::Forget { target: at });
             }
-        }
-        for step in &mut self.plan.flags {
-            step.uids.sort_unstable();
         }
     }
 }
