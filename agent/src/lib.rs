@@ -3,6 +3,8 @@
 
 pub mod export;
 pub mod files;
+pub mod imap;
+pub mod ledger;
 pub mod plan;
 pub mod report;
 pub mod server_api;
