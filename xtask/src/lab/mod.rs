@@ -9,8 +9,10 @@ pub mod dovecot;
 pub mod judge;
 pub mod names;
 pub mod ports;
+pub mod postgres;
 pub mod random;
 
 pub use corpus::{Corpus, Message, Place};
 pub use dovecot::{Dovecot, Options};
 pub use judge::{Account, Judge, Judged};
+pub use postgres::Cluster;
