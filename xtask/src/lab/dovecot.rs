@@ -90,7 +90,7 @@ pub struct Options {
     pub certificate: Certificate,
     /// Offers POP3 as well.
     pub pop3: bool,
-    /// Takes mail by LMTP at [`Dovecot::lmtp_socket`].
+    /// Takes mail by LMTP at [`Dovecot::lmtp_socket`] and [`Dovecot::lmtp_port`].
     pub lmtp: bool,
     /// Lines that are added to the configuration as they stand.
     pub extra: Vec<String>,
@@ -131,7 +131,7 @@ impl Options {
 pub struct Dovecot {
     daemon: Option<Daemon>,
     options: Options,
-    ports: [u16; 3],
+    ports: [u16; 4],
     greeting: String,
     folder: Folder,
 }
@@ -161,7 +161,7 @@ impl Dovecot {
         let mut dovecot = Self {
             daemon: None,
             options,
-            ports: [0; 3],
+            ports: [0; 4],
             greeting,
             folder,
         };
@@ -210,7 +210,7 @@ impl Dovecot {
     fn configuration(&self) -> Result<String> {
         let o = &self.options;
         let d = self.folder.path().display();
-        let [imap, imaps, pop3] = self.ports;
+        let [imap, imaps, pop3, lmtp] = self.ports;
         let user = if is_root() {
             "mail".to_owned()
         } else {
@@ -271,7 +271,7 @@ impl Dovecot {
         if o.lmtp {
             protocols.push("lmtp");
             c.push_str(&format!(
-                "service lmtp {{\n  unix_listener {d}/lmtp {{\n    mode = 0666\n  }}\n}}\nprotocol lmtp {{\n  postmaster_address \
+                "service lmtp {{\n  unix_listener {d}/lmtp {{\n    mode = 0666\n  }}\n  inet_listener lmtp {{\n    address = 127.0.0.1\n    port = {lmtp}\n  }}\n}}\nprotocol lmtp {{\n  postmaster_address \
                  = postmaster@localhost\n}}\nauth_username_format = %Lu\n"
             ));
         }
@@ -322,6 +322,12 @@ impl Dovecot {
     #[must_use]
     pub fn pop3_port(&self) -> u16 {
         self.ports[2]
+    }
+
+    /// Port of LMTP, if asked for.
+    #[must_use]
+    pub fn lmtp_port(&self) -> u16 {
+        self.ports[3]
     }
 
     /// The authority that signed the server's certificate (PEM).

@@ -7,12 +7,15 @@ pub mod corpus;
 pub mod daemon;
 pub mod dovecot;
 pub mod judge;
+pub mod mail;
 pub mod names;
 pub mod ports;
 pub mod postgres;
 pub mod random;
+pub mod relay;
 
 pub use corpus::{Corpus, Message, Place};
 pub use dovecot::{Dovecot, Options};
 pub use judge::{Account, Judge, Judged};
+pub use mail::Sink;
 pub use postgres::Cluster;
