@@ -5,7 +5,9 @@
 
 pub mod corpus;
 pub mod daemon;
+pub mod delay;
 pub mod dovecot;
+pub mod fake;
 pub mod judge;
 pub mod mail;
 pub mod names;
@@ -15,7 +17,9 @@ pub mod random;
 pub mod relay;
 
 pub use corpus::{Corpus, Message, Place};
+pub use delay::DelayLine;
 pub use dovecot::{Dovecot, Options};
+pub use fake::Fake;
 pub use judge::{Account, Judge, Judged};
 pub use mail::Sink;
 pub use postgres::Cluster;
