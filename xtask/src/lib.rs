@@ -5,3 +5,4 @@
 //! what judges them must not share their code.
 
 pub mod lab;
+pub mod task;

@@ -1,7 +1,13 @@
 //! The laboratory holds what it promises: real servers, exact mail, nothing left behind.
 
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use xtask::lab::daemon::until;
 use xtask::lab::dovecot::{Certificate, Format};
-use xtask::lab::{Corpus, Dovecot, Options, Place};
+use xtask::lab::{Corpus, Dovecot, Judge, Options, Place};
 
 #[test]
 fn hostile_mail_arrives_exactly_on_both_kinds_of_server() {
@@ -165,4 +171,38 @@ fn options_reach_the_server_and_nothing_is_left_behind() {
     assert!(folder.exists());
     drop(server);
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_killed_owner_leaves_nothing_behind() {
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["lab", "--german", "--messages", "5"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(owner.stdout.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    let port = said.split(' ').nth(1).unwrap().parse().unwrap();
+    let folder = Path::new(said.split(' ').nth(5).unwrap())
+        .parent()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        Judge::login(port, "info", "secret")
+            .unwrap()
+            .account()
+            .unwrap()
+            .messages(),
+        5
+    );
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    until(Duration::from_secs(15), "the watchdog", || {
+        Ok(!folder.exists())
+    })
+    .unwrap();
+    assert!(Judge::login(port, "info", "secret").is_err());
 }

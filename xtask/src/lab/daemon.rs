@@ -39,8 +39,16 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be made.
     pub fn create(name: &str) -> Result<Self> {
+        Self::create_in(&std::env::temp_dir(), name)
+    }
+
+    /// The same, below `parent`.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn create_in(parent: &Path, name: &str) -> Result<Self> {
         use std::os::unix::fs::PermissionsExt as _;
-        let path = std::env::temp_dir().join(format!(
+        let path = parent.join(format!(
             "maildreieck-{name}-{:012x}",
             super::ports::unique() >> 16
         ));

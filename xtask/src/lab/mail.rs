@@ -2,7 +2,8 @@
 //!
 //! OpenSMTPD has fixed paths for its control socket and its spool. As root each sink therefore runs in a mount
 //! namespace of its own, with empty file systems over them; where namespaces are forbidden, sinks take turns by a lock
-//! file. Without root OpenSMTPD cannot run at all: then the small relay in [`super::relay`] takes its place.
+//! file. Without root OpenSMTPD cannot run at all: then the small relay in [`super::relay`] takes its place, as it does
+//! where another mail server keeps OpenSMTPD off the machine.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -88,7 +89,9 @@ impl Sink {
         })
         .context("the mail sink needs Dovecot's LMTP (Debian: dovecot-lmtpd)")?;
         let isolation = match isolation {
-            Isolation::Automatic if !is_root() => Isolation::Relay,
+            Isolation::Automatic if !is_root() || !program("smtpd").is_absolute() => {
+                Isolation::Relay
+            }
             Isolation::Automatic if may_unshare() => Isolation::Namespace,
             Isolation::Automatic => Isolation::Lock,
             chosen => chosen,

@@ -47,7 +47,7 @@ impl Cluster {
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let owned = match running.upgrade() {
             Some(owned) => owned,
-            None => Arc::new(start()?),
+            None => Arc::new(start(&std::env::temp_dir())?),
         };
         *running = Arc::downgrade(&owned);
         Ok(Self {
@@ -61,7 +61,15 @@ impl Cluster {
     /// # Errors
     /// As [`Self::shared`].
     pub fn start() -> Result<Self> {
-        let owned = Arc::new(start()?);
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// The same, in a folder below `parent`.
+    ///
+    /// # Errors
+    /// As [`Self::shared`].
+    pub fn start_in(parent: &Path) -> Result<Self> {
+        let owned = Arc::new(start(parent)?);
         Ok(Self {
             url: owned.url.clone(),
             owned: Some(owned),
@@ -163,8 +171,8 @@ fn command(name: &str, folder: &Path) -> Result<Command> {
     Ok(command)
 }
 
-fn start() -> Result<Owned> {
-    let folder = Folder::create("postgres")?;
+fn start(parent: &Path) -> Result<Owned> {
+    let folder = Folder::create_in(parent, "postgres")?;
     if let Some((uid, gid)) = owner()? {
         std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid))?;
     }
