@@ -1,9 +1,11 @@
 //! The command line of `cargo xtask`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::task;
+use xtask::task::bench::{Contestant, Size};
 
 /// The one door to the project's tasks.
 #[derive(Debug, Parser)]
@@ -29,6 +31,27 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measure against InterIMAP and mbsync.
+    Bench {
+        /// Small corpora, one run each.
+        #[arg(long, conflicts_with = "full")]
+        quick: bool,
+        /// With 50,000 messages as well.
+        #[arg(long)]
+        full: bool,
+        /// Who takes part.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Contestant::Ours, Contestant::InterImap, Contestant::Mbsync])]
+        only: Vec<Contestant>,
+    },
+    /// Run one program and write down what it took (used by bench).
+    #[command(hide = true)]
+    Measure {
+        /// Where to write the figures.
+        figures: PathBuf,
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Start a Dovecot to try things by hand; it ends with standard input.
     Lab {
         /// German folder names and `/` between folders.
@@ -45,6 +68,17 @@ fn main() -> ExitCode {
         Task::Test { filters } => task::test::test(&filters).map(|()| ExitCode::SUCCESS),
         Task::Tidy => task::tidy::tidy().map(|()| ExitCode::SUCCESS),
         Task::Openapi { check } => task::openapi::openapi(check).map(|()| ExitCode::SUCCESS),
+        Task::Bench { quick, full, only } => {
+            let size = match (quick, full) {
+                (true, _) => Size::Quick,
+                (_, true) => Size::Full,
+                _ => Size::Usual,
+            };
+            task::bench::bench(size, &only).map(|()| ExitCode::SUCCESS)
+        }
+        Task::Measure { figures, words } => {
+            task::bench::child(&figures, &words).map(|()| ExitCode::SUCCESS)
+        }
         Task::Lab { german, messages } => {
             task::lab::dovecot(german, messages).map(|()| ExitCode::SUCCESS)
         }
