@@ -31,6 +31,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Show the whole product in small: two hosters, a server, an agent, a verdict, a report.
+    Demo {
+        /// End after the verdict, with its exit code: 0 balanced, 3 not.
+        #[arg(long)]
+        once: bool,
+    },
     /// Measure against InterIMAP and mbsync.
     Bench {
         /// Small corpora, one run each.
@@ -68,6 +74,7 @@ fn main() -> ExitCode {
         Task::Test { filters } => task::test::test(&filters).map(|()| ExitCode::SUCCESS),
         Task::Tidy => task::tidy::tidy().map(|()| ExitCode::SUCCESS),
         Task::Openapi { check } => task::openapi::openapi(check).map(|()| ExitCode::SUCCESS),
+        Task::Demo { once } => task::demo::demo(once),
         Task::Bench { quick, full, only } => {
             let size = match (quick, full) {
                 (true, _) => Size::Quick,

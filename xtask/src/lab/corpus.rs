@@ -88,19 +88,19 @@ impl Corpus {
     /// 5,000 messages, about 180 MB, six folders.
     #[must_use]
     pub fn five_thousand() -> Self {
-        Self::business(1, 5_000)
+        Self::business(18, 5_000)
     }
 
-    /// 1,000 messages, about 40 MB, six folders.
+    /// 1,000 messages, about 47 MB, six folders.
     #[must_use]
     pub fn one_thousand() -> Self {
-        Self::business(2, 1_000)
+        Self::business(1, 1_000)
     }
 
-    /// 50,000 messages, about 976 MB, six folders, none very big.
+    /// 50,000 messages, about 1 GB, six folders, none very big.
     #[must_use]
     pub fn fifty_thousand() -> Self {
-        Self::shaped(3, 50_000, 6, false)
+        Self::shaped(2, 50_000, 6, false)
     }
 
     /// What real mailboxes hold and tools break on: see the comments in [`hostile`]. To be appended over IMAP.

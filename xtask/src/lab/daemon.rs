@@ -184,13 +184,13 @@ pub fn until(
     what: &str,
     mut condition: impl FnMut() -> Result<bool>,
 ) -> Result<()> {
-    let end = Instant::now() + deadline;
+    let end = Instant::now().checked_add(deadline);
     let mut pause = Duration::from_millis(2);
     loop {
         if condition()? {
             return Ok(());
         }
-        if Instant::now() >= end {
+        if end.is_some_and(|end| Instant::now() >= end) {
             bail!("waited {} s in vain for {what}", deadline.as_secs());
         }
         std::thread::sleep(pause);

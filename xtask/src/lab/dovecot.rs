@@ -92,6 +92,8 @@ pub struct Options {
     pub pop3: bool,
     /// Takes mail by LMTP at [`Dovecot::lmtp_socket`] and [`Dovecot::lmtp_port`].
     pub lmtp: bool,
+    /// Syncs mail to the disk, as a hoster does. Off by default: tests need speed, not durability.
+    pub fsync: bool,
     /// Lines that are added to the configuration as they stand.
     pub extra: Vec<String>,
 }
@@ -109,6 +111,7 @@ impl Default for Options {
             certificate: Certificate::Valid,
             pop3: false,
             lmtp: false,
+            fsync: false,
             extra: Vec::new(),
         }
     }
@@ -231,7 +234,7 @@ impl Dovecot {
              ssl = {}\nssl_cert = <{d}/server.crt\nssl_key = <{d}/server.key\n\
              disable_plaintext_auth = {}\n\
              mail_location = {}\nmail_attribute_dict = file:%h/dovecot-attributes\nfirst_valid_uid = 1\n\
-             mail_fsync = never\nmail_max_userip_connections = 200\ndefault_process_limit = 200\nauth_failure_delay = 0\n\
+             mail_fsync = {}\nmail_max_userip_connections = 200\ndefault_process_limit = 200\nauth_failure_delay = 0\n\
              passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
              userdb {{\n  driver = static\n  args = uid={user} gid={group} home={d}/mail/%u allow_all_users=yes\n}}\n",
             self.greeting,
@@ -241,6 +244,7 @@ impl Dovecot {
                 Format::Maildir => "maildir:~/Maildir",
                 Format::Sdbox => "sdbox:~/sdbox",
             },
+            if o.fsync { "optimized" } else { "never" },
         );
         let mut protocols = vec!["imap"];
         c.push_str(&format!(
@@ -302,7 +306,9 @@ impl Dovecot {
         Ok(c)
     }
 
-    fn conf_path(&self) -> PathBuf {
+    /// Its configuration, for `doveadm -c`.
+    #[must_use]
+    pub fn conf_path(&self) -> PathBuf {
         self.folder.path().join("dovecot.conf")
     }
 

@@ -126,8 +126,12 @@ struct Outcome {
 
 fn measure_scenario(scenario: &Scenario, contestants: &[Contestant]) -> Result<Outcome> {
     say(&format!("{}: seeding", scenario.name));
-    let primary = Dovecot::start(Options::default())?;
-    let standby = Dovecot::start(Options::default())?;
+    let hoster = Options {
+        fsync: true,
+        ..Options::default()
+    };
+    let primary = Dovecot::start(hoster.clone())?;
+    let standby = Dovecot::start(hoster)?;
     let (messages, bytes) = primary.seed("source", &scenario.corpus)?;
     // Reading everything once also fills Dovecot's own indexes, for all contestants alike.
     let wanted = primary.judge("source")?.account()?;
