@@ -84,6 +84,7 @@ pub struct Daemon {
     child: Child,
     watchdog: Child,
     stop_signal: Signal,
+    patience: Duration,
 }
 
 impl Daemon {
@@ -112,6 +113,7 @@ impl Daemon {
                 child,
                 watchdog,
                 stop_signal,
+                patience: Duration::from_secs(10),
             }),
             Err(error) => {
                 let _ = child.kill();
@@ -119,6 +121,13 @@ impl Daemon {
                 Err(error).context("starting the watchdog's shell")
             }
         }
+    }
+
+    /// How long [`Self::stop`] waits before it kills, instead of ten seconds.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The process id of the server, which is also the id of its process group.
@@ -149,11 +158,11 @@ impl Daemon {
         Ok(Pid::from_raw(i32::try_from(self.child.id())?))
     }
 
-    /// Stops the server in order, and hard after ten seconds.
+    /// Stops the server in order, and hard when patience ends.
     pub fn stop(&mut self) {
         if let (Ok(None), Ok(pid)) = (self.child.try_wait(), self.group()) {
             let _ = kill(pid, self.stop_signal);
-            let _ = until(Duration::from_secs(10), "a server to stop", || {
+            let _ = until(self.patience, "a server to stop", || {
                 Ok(self.child.try_wait()?.is_some())
             });
         }

@@ -190,7 +190,9 @@ impl Dovecot {
         let errors = std::fs::File::create(self.folder.path().join("stderr"))?;
         command.stdout(errors.try_clone()?).stderr(errors);
         let mut daemon = Daemon::start(command, Signal::SIGTERM, Some(self.folder.path()))
-            .context("starting Dovecot (Debian: dovecot-imapd)")?;
+            .context("starting Dovecot (Debian: dovecot-imapd)")?
+            // Its mail processes end at once; the master then waits a whole second for its own log process.
+            .with_patience(Duration::from_millis(200));
         let (port, greeting) = (self.imap_port(), self.greeting.clone());
         let log = || {
             ["stderr", "log"]
