@@ -174,7 +174,7 @@ impl Dovecot {
             dovecot.ports = ports::free()?;
             match dovecot.launch() {
                 Ok(()) => return Ok(dovecot),
-                Err(error) if attempt == 5 => return Err(error),
+                Err(error) if attempt == 5 => return Err(error.context(version_hint())),
                 Err(_) => {}
             }
         }
@@ -543,6 +543,18 @@ impl Drop for Dovecot {
 /// Lines that take a service out of its chroot where we may not make one.
 fn chroot() -> &'static str {
     if is_root() { "" } else { "  chroot =\n" }
+}
+
+/// What may be wrong with the Dovecot that is installed.
+fn version_hint() -> String {
+    match output(Command::new(program("dovecot")).arg("--version")) {
+        Ok(version) if version.starts_with("2.3.") => "Dovecot would not start".to_owned(),
+        Ok(version) => format!(
+            "the laboratory writes configurations for Dovecot 2.3 (Debian 12); here is {}",
+            version.trim()
+        ),
+        Err(_) => "Dovecot is not installed (Debian: dovecot-imapd)".to_owned(),
+    }
 }
 
 /// Debian keeps servers in sbin, which an ordinary user's PATH leaves out.
