@@ -29,6 +29,9 @@ pub struct KnownFolder {
     pub messages: u32,
 }
 
+/// Where a folder stood: UIDNEXT, HIGHESTMODSEQ, messages.
+pub type Stood = (u32, Option<u64>, u32);
+
 type Tuple = (i64, String, String, i64, i32, i64, Option<i64>, i64);
 
 fn known(tuple: Tuple) -> Result<KnownFolder> {
@@ -136,10 +139,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn settle(
-        &mut self,
-        folders: &[(FolderId, Option<(u32, Option<u64>, u32)>)],
-    ) -> Result<()> {
+    pub fn settle(&mut self, folders: &[(FolderId, Option<Stood>)]) -> Result<()> {
         self.transact(|db| {
             for (id, stood) in folders {
                 let (uidnext, modseq, messages) = stood.unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
+use maildreieck_api_spec::vocabulary::Corner;
 
 use super::schema::{folder, message, quarantine};
 use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
@@ -44,6 +45,7 @@ struct MessageTuple {
     copy_generation: Option<i32>,
     copy_uid: Option<i64>,
     put_backs: i32,
+    verified_at: Option<i64>,
 }
 
 /// What the ledger knows of one folder.
@@ -90,6 +92,7 @@ fn row(tuple: MessageTuple) -> Result<Row> {
         copy: copy_of(tuple.copy_folder, tuple.copy_generation, tuple.copy_uid)?,
         put_backs: u32::try_from(tuple.put_backs).unwrap_or(u32::MAX),
         quarantined: false,
+        verified: tuple.verified_at.is_some(),
     })
 }
 
@@ -120,6 +123,7 @@ impl Ledger {
                 message::copy_generation,
                 message::copy_uid,
                 message::put_backs,
+                message::verified_at,
             ))
             .load_iter::<MessageTuple, _>(&mut self.db)?;
         for tuple in rows {
@@ -170,6 +174,61 @@ impl Ledger {
     /// The ledger cannot be written.
     pub fn add_rows(&mut self, rows: &[NewRow]) -> Result<()> {
         self.transact(|db| insert_rows(db, rows))
+    }
+
+    /// Notes size and date of messages as the server lists them, where it keeps others than it was given.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn listed_as(&mut self, rows: &[(Place, u32, InternalDate)]) -> Result<()> {
+        self.transact(|db| {
+            for (at, size, date) in rows {
+                diesel::update(message::table.find((
+                    at.folder.0,
+                    generation_to(at.generation),
+                    i64::from(at.uid),
+                )))
+                .set((message::size.eq(i64::from(*size)), message::date.eq(date.0)))
+                .execute(db)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// One source place of each of these contents, for fetching it again.
+    pub(crate) fn places_of(
+        &mut self,
+        triangle: &str,
+        corner: Corner,
+        contents: &BTreeSet<ContentId>,
+    ) -> Result<Vec<(Place, ContentId)>> {
+        let mut places = Vec::new();
+        for content in contents {
+            let found: Option<(i64, i32, i64)> = message::table
+                .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+                .filter(
+                    folder::triangle
+                        .eq(triangle)
+                        .and(folder::corner.eq(corner.as_str())),
+                )
+                .filter(
+                    message::content
+                        .eq(content.0.to_vec())
+                        .and(message::generation.eq(folder::generation)),
+                )
+                .select((message::folder_id, message::generation, message::uid))
+                .first(&mut self.db)
+                .optional()?;
+            if let Some((folder, generation, uid)) = found {
+                let at = Place {
+                    folder: FolderId(folder),
+                    generation: generation_of(generation)?,
+                    uid: unsigned(uid)?,
+                };
+                places.push((at, *content));
+            }
+        }
+        Ok(places)
     }
 
     /// Notes when bytes were read back from an account.

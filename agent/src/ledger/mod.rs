@@ -15,7 +15,8 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
-pub use folders::KnownFolder;
+pub use folders::{KnownFolder, Stood};
+pub(crate) use messages::FolderRows;
 pub use messages::NewRow;
 pub use records::{Batch, Halt, Quarantined, RepairRow, TriangleState};
 

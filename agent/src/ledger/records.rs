@@ -461,13 +461,14 @@ impl Ledger {
         })
     }
 
-    /// Notes what became of a batch: the copies, and whose they are; and the repairs that they were.
+    /// Notes what became of a batch: the copies, and whose they are; and the repairs that they were. Without
+    /// its number the batch stays open.
     ///
     /// # Errors
     /// The ledger cannot be written: the next run then finds the copies by their content.
     pub fn close_batch(
         &mut self,
-        id: i64,
+        id: Option<i64>,
         copies: &[(Place, NewRow)],
         put_back: &[Place],
         repairs: &[(&str, Class, Corner, LogicalFolder, ContentId)],
@@ -485,7 +486,9 @@ impl Ledger {
                     .execute(db)?;
             }
             insert_repairs(db, repairs, now)?;
-            diesel::delete(batch::table.find(id)).execute(db)?;
+            if let Some(id) = id {
+                diesel::delete(batch::table.find(id)).execute(db)?;
+            }
             Ok(())
         })
     }

@@ -72,22 +72,22 @@ pub enum Record {
         to: Place,
         folder: LogicalFolder,
     },
-    /// A copy that the target already holds.
-    Adopt { source: Place, copy: Place },
     /// A message that came back to the source.
     Revive {
         tombstone: i64,
         source: Place,
         folder: LogicalFolder,
     },
-    /// A message that vanished on the source.
-    Tombstone { source: Place },
     /// The old copy of a moved message stays in the old folder.
     LeftBehind {
         source: Place,
         copy: Place,
         folder: LogicalFolder,
     },
+    /// A copy that the target already holds.
+    Adopt { source: Place, copy: Place },
+    /// A message that vanished on the source.
+    Tombstone { source: Place },
     /// A copy that vanished on the target.
     ForgetCopy { source: Place, copy: Place },
     /// A message that vanished on the target and was no copy of ours.
@@ -530,7 +530,7 @@ impl FolderPlan<'_, '_> {
             self.unlinked(at, row, shown, again, &mut free, &mut used);
         }
         self.tombstones_again(&mut free, &mut used);
-        if self.pair.target.is_none() && !source.gone {
+        if self.pair.target.as_ref().is_none_or(|t| t.gone) && !source.gone {
             self.plan.create.insert(self.folder.clone());
         }
         self.forget_foreign(&used);
@@ -826,7 +826,7 @@ impl FolderPlan<'_, '_> {
     }
 
     fn move_copy(&mut self, copy: Place, at: Place) {
-        if self.pair.target.is_none() {
+        if self.pair.target.as_ref().is_none_or(|t| t.gone) {
             self.plan.create.insert(self.folder.clone());
         }
         let step = self

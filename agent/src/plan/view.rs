@@ -68,8 +68,10 @@ pub struct Row {
     pub copy: Option<Place>,
     /// How often its copy has been put back (sources).
     pub put_backs: u32,
-    /// Why it cannot be copied, where it cannot (sources).
+    /// Whether it is in quarantine: it cannot be copied truly (sources).
     pub quarantined: bool,
+    /// Whether its bytes have ever been read from there.
+    pub verified: bool,
 }
 
 /// A folder of one account.
@@ -123,6 +125,23 @@ pub struct Tombstone {
     pub copy: Option<Place>,
     /// Whether it was moved and the target could not follow.
     pub moved: bool,
+}
+
+impl View {
+    /// The source's row at a place, of the present or an ended generation.
+    #[must_use]
+    pub fn source_row(&self, at: Place) -> Option<&Row> {
+        let side = self
+            .pairs
+            .values()
+            .filter_map(|p| p.source.as_ref())
+            .find(|s| s.folder == at.folder)?;
+        if side.generation == at.generation {
+            side.rows.get(&at.uid)
+        } else {
+            side.stale.get(&(at.generation, at.uid))
+        }
+    }
 }
 
 /// Everything that a mirror plan is made from. Folders that changed on neither side are left out.
