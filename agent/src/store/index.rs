@@ -19,7 +19,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::error::{self, StoreError, sql};
 use super::event::{Event, Member, MemberState};
-use super::key::{StoreKey, cipher, first_16, random};
+use super::key::{Nonces, StoreKey, cipher, first_16, random};
 use super::segment::{Stat, signed, unsigned};
 use super::{ContentId, LogicalFolder, MemberId};
 
@@ -160,6 +160,9 @@ pub(super) struct Index {
     connection: SqliteConnection,
     cipher: LessSafeKey,
     hash_key: [u8; 32],
+    nonces: Nonces,
+    /// A read transaction is open, so that many look-ups cost one lock.
+    reading: bool,
     pub(super) store_id: [u8; 16],
 }
 
@@ -265,6 +268,8 @@ impl Index {
             connection,
             cipher: cipher(key.derive("maildreieck 2026 store index", &[&store_id, salt]))?,
             hash_key: key.derive("maildreieck 2026 store index lookup", &[&store_id, salt]),
+            nonces: Nonces::new(),
+            reading: false,
             store_id,
         })
     }
@@ -288,9 +293,8 @@ impl Index {
     }
 
     /// Nonce, ciphertext, tag; bound to the row's lookup.
-    fn seal(&self, lookup: &Lookup, mut plaintext: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-        let mut nonce = [0; NONCE];
-        random(&mut nonce)?;
+    fn seal(&mut self, lookup: &Lookup, mut plaintext: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let nonce = self.nonces.next()?;
         let tag = self
             .cipher
             .seal_in_place_separate_tag(
@@ -363,6 +367,28 @@ impl Index {
         Ok(row.map(place))
     }
 
+    /// Keeps what is read the same until the next write, which costs less than a lock for each look-up.
+    pub(super) fn hold(&mut self) -> Result<(), StoreError> {
+        if !self.reading {
+            self.connection
+                .batch_execute("BEGIN")
+                .map_err(sql("reading"))?;
+            self.reading = true;
+        }
+        Ok(())
+    }
+
+    /// Ends what [`Self::hold`] began.
+    pub(super) fn release(&mut self) -> Result<(), StoreError> {
+        if self.reading {
+            self.connection
+                .batch_execute("COMMIT")
+                .map_err(sql("reading"))?;
+            self.reading = false;
+        }
+        Ok(())
+    }
+
     /// Takes over what a commit wrote, in one transaction.
     pub(super) fn apply(
         &mut self,
@@ -382,6 +408,7 @@ impl Index {
         action: &'static str,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.release()?;
         self.connection
             .batch_execute("BEGIN IMMEDIATE")
             .map_err(sql(action))?;
@@ -395,7 +422,7 @@ impl Index {
         ended.map(|()| value)
     }
 
-    fn content_row(&self, new: &NewContent, damaged: bool) -> Result<ContentRow, StoreError> {
+    fn content_row(&mut self, new: &NewContent, damaged: bool) -> Result<ContentRow, StoreError> {
         let lookup = self.content_lookup(&new.id);
         Ok(ContentRow {
             lookup: lookup.to_vec(),
@@ -605,6 +632,7 @@ impl Index {
     }
 
     pub(super) fn put_segment(&mut self, row: SegmentRow) -> Result<(), StoreError> {
+        self.release()?;
         diesel::replace_into(segments::table)
             .values((
                 segments::number.eq(i64::from(row.number)),

@@ -546,7 +546,8 @@ fn a_failed_write_leaves_the_last_commit() {
     let writer = store.writer.as_mut().unwrap();
     let current = writer.current.as_mut().unwrap();
     current.segment.file = File::open(&path).unwrap();
-    let error = store.put(&mail(2)).unwrap_err();
+    store_mail(&mut store, 2);
+    let error = store.commit().unwrap_err();
     assert!(error.to_string().contains("seg-00000001.mds"), "{error}");
     // It could not be cut back either: only opening anew helps.
     let error = store.put(&mail(2)).unwrap_err();
