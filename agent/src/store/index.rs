@@ -27,6 +27,10 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/agent/st
 /// Rows written with one statement.
 const ROWS: usize = 64;
 const NONCE: usize = 12;
+/// `verified_at` of a content that was not read back since it was written.
+const NEVER: i64 = 0;
+/// `verified_at` of a content that cannot be read.
+const DAMAGED: i64 = -1;
 
 diesel::table! {
     identity (id) {
@@ -55,7 +59,6 @@ diesel::table! {
         position -> BigInt,
         sealed_len -> BigInt,
         raw_len -> BigInt,
-        damaged -> Bool,
         verified_at -> BigInt,
         sealed -> Binary,
     }
@@ -134,7 +137,6 @@ struct ContentRow {
     position: i64,
     sealed_len: i64,
     raw_len: i64,
-    damaged: bool,
     verified_at: i64,
     sealed: Vec<u8>,
 }
@@ -352,14 +354,14 @@ impl Index {
     /// Where a content lies.
     pub(super) fn place(&mut self, id: &ContentId) -> Result<Option<Place>, StoreError> {
         let lookup = self.content_lookup(id);
-        let row: Option<(i64, i64, i64, i64, bool)> = contents::table
+        let row: Option<(i64, i64, i64, i64, i64)> = contents::table
             .find(&lookup[..])
             .select((
                 contents::segment,
                 contents::position,
                 contents::sealed_len,
                 contents::raw_len,
-                contents::damaged,
+                contents::verified_at,
             ))
             .first(&mut self.connection)
             .optional()
@@ -422,7 +424,11 @@ impl Index {
         ended.map(|()| value)
     }
 
-    fn content_row(&mut self, new: &NewContent, damaged: bool) -> Result<ContentRow, StoreError> {
+    fn content_row(
+        &mut self,
+        new: &NewContent,
+        verified_at: i64,
+    ) -> Result<ContentRow, StoreError> {
         let lookup = self.content_lookup(&new.id);
         Ok(ContentRow {
             lookup: lookup.to_vec(),
@@ -430,8 +436,7 @@ impl Index {
             position: signed(new.offset),
             sealed_len: signed(new.sealed_len),
             raw_len: signed(new.raw_len),
-            damaged,
-            verified_at: 0,
+            verified_at,
             sealed: self.seal(&lookup, new.id.0.to_vec())?,
         })
     }
@@ -440,7 +445,7 @@ impl Index {
         for chunk in new.chunks(ROWS) {
             let rows = chunk
                 .iter()
-                .map(|new| self.content_row(new, false))
+                .map(|new| self.content_row(new, NEVER))
                 .collect::<Result<Vec<_>, _>>()?;
             diesel::replace_into(contents::table)
                 .values(&rows)
@@ -480,7 +485,7 @@ impl Index {
                     sealed_len: 0,
                     raw_len: u64::from(size),
                 },
-                true,
+                DAMAGED,
             )?;
             diesel::insert_into(contents::table)
                 .values(&row)
@@ -649,7 +654,7 @@ impl Index {
 
     /// The contents that lie in a segment, by place.
     pub(super) fn contents_in(&mut self, segment: u32) -> Result<Vec<(Lookup, Place)>, StoreError> {
-        type Row = (Vec<u8>, (i64, i64, i64, i64, bool));
+        type Row = (Vec<u8>, (i64, i64, i64, i64, i64));
         let rows: Vec<Row> = contents::table
             .filter(contents::segment.eq(i64::from(segment)))
             .order(contents::position)
@@ -660,7 +665,7 @@ impl Index {
                     contents::position,
                     contents::sealed_len,
                     contents::raw_len,
-                    contents::damaged,
+                    contents::verified_at,
                 ),
             ))
             .load(&mut self.connection)
@@ -678,20 +683,14 @@ impl Index {
         now: i64,
     ) -> Result<(), StoreError> {
         self.transaction("recording a proof in", |index| {
-            for (lookups, is_damaged) in [(good, false), (damaged, true)] {
+            for (lookups, at) in [(good, now.max(1)), (damaged, DAMAGED)] {
                 for chunk in lookups.chunks(256) {
                     let rows = contents::table
                         .filter(contents::lookup.eq_any(chunk.iter().map(|lookup| &lookup[..])));
-                    let done = if is_damaged {
-                        diesel::update(rows)
-                            .set(contents::damaged.eq(true))
-                            .execute(&mut index.connection)
-                    } else {
-                        diesel::update(rows)
-                            .set((contents::damaged.eq(false), contents::verified_at.eq(now)))
-                            .execute(&mut index.connection)
-                    };
-                    done.map_err(sql("recording a proof in"))?;
+                    diesel::update(rows)
+                        .set(contents::verified_at.eq(at))
+                        .execute(&mut index.connection)
+                        .map_err(sql("recording a proof in"))?;
                 }
             }
             Ok(())
@@ -700,9 +699,9 @@ impl Index {
 
     /// The contents that were last proved before a moment, the oldest proof first.
     pub(super) fn due(&mut self, before: i64, limit: i64) -> Result<Vec<Due>, StoreError> {
-        type Row = (Vec<u8>, (i64, i64, i64, i64, bool), Vec<u8>);
+        type Row = (Vec<u8>, (i64, i64, i64, i64, i64), Vec<u8>);
         let rows: Vec<Row> = contents::table
-            .filter(contents::damaged.eq(false))
+            .filter(contents::verified_at.ge(NEVER))
             .filter(contents::verified_at.lt(before))
             .order((contents::verified_at, contents::segment, contents::position))
             .limit(limit)
@@ -713,7 +712,7 @@ impl Index {
                     contents::position,
                     contents::sealed_len,
                     contents::raw_len,
-                    contents::damaged,
+                    contents::verified_at,
                 ),
                 contents::sealed,
             ))
@@ -733,7 +732,7 @@ impl Index {
     /// The oldest proof of all readable contents; 0 for one that was never proved.
     pub(super) fn oldest_proof(&mut self) -> Result<Option<i64>, StoreError> {
         contents::table
-            .filter(contents::damaged.eq(false))
+            .filter(contents::verified_at.ge(NEVER))
             .order((contents::verified_at, contents::segment, contents::position))
             .select(contents::verified_at)
             .first(&mut self.connection)
@@ -744,7 +743,7 @@ impl Index {
     /// The contents that are known to be unreadable.
     pub(super) fn damaged(&mut self) -> Result<Vec<ContentId>, StoreError> {
         let rows: Vec<(Vec<u8>, Vec<u8>)> = contents::table
-            .filter(contents::damaged)
+            .filter(contents::verified_at.eq(DAMAGED))
             .select((contents::lookup, contents::sealed))
             .load(&mut self.connection)
             .map_err(sql("reading contents from"))?;
@@ -770,7 +769,7 @@ impl Index {
             .first(&mut self.connection)
             .map_err(failed())?;
         let damaged: i64 = contents::table
-            .filter(contents::damaged)
+            .filter(contents::verified_at.eq(DAMAGED))
             .count()
             .first(&mut self.connection)
             .map_err(failed())?;
@@ -849,13 +848,15 @@ fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreEr
         })
 }
 
-fn place((segment, position, sealed_len, raw_len, damaged): (i64, i64, i64, i64, bool)) -> Place {
+fn place(
+    (segment, position, sealed_len, raw_len, verified_at): (i64, i64, i64, i64, i64),
+) -> Place {
     Place {
         segment: u32::try_from(segment).unwrap_or_default(),
         offset: unsigned(position),
         sealed_len: unsigned(sealed_len),
         raw_len: unsigned(raw_len),
-        damaged,
+        damaged: verified_at == DAMAGED,
     }
 }
 
