@@ -9,7 +9,7 @@ use zstd::bulk::{Compressor, Decompressor};
 
 use super::ContentId;
 use super::error::StoreError;
-use super::key::random;
+use super::key::Nonces;
 
 /// The format version that is written and read.
 pub(super) const VERSION: u16 = 1;
@@ -192,6 +192,7 @@ impl FrameHeader {
 /// Makes frames.
 pub(super) struct Sealer {
     compressor: Compressor<'static>,
+    nonces: Nonces,
 }
 
 impl Sealer {
@@ -200,6 +201,7 @@ impl Sealer {
             compressor: Compressor::new(LEVEL).map_err(|_| StoreError::Codec {
                 action: "setting up compression",
             })?,
+            nonces: Nonces::new(),
         })
     }
 
@@ -222,7 +224,7 @@ impl Sealer {
         out.resize(FRAME_HEADER, 0);
         out.extend_from_slice(&id.0);
         self.body(octets, out)?;
-        seal(cipher, Kind::Message, offset, out)
+        seal(cipher, Kind::Message, offset, self.nonces.next()?, out)
     }
 
     /// Puts the whole frame of a membership batch into `out`.
@@ -236,7 +238,7 @@ impl Sealer {
         out.clear();
         out.resize(FRAME_HEADER, 0);
         self.body(batch, out)?;
-        seal(cipher, Kind::Membership, offset, out)
+        seal(cipher, Kind::Membership, offset, self.nonces.next()?, out)
     }
 
     fn body(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -270,17 +272,6 @@ impl Sealer {
 }
 
 fn seal(
-    cipher: &LessSafeKey,
-    kind: Kind,
-    offset: u64,
-    out: &mut Vec<u8>,
-) -> Result<FrameHeader, StoreError> {
-    let mut nonce = [0; 12];
-    random(&mut nonce)?;
-    seal_under(cipher, kind, offset, nonce, out)
-}
-
-fn seal_under(
     cipher: &LessSafeKey,
     kind: Kind,
     offset: u64,
@@ -444,7 +435,7 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::StoreKey;
+    use super::super::key::{StoreKey, random};
     use super::*;
 
     fn cipher() -> LessSafeKey {
@@ -558,7 +549,7 @@ mod tests {
         out.extend_from_slice(&id.0);
         sealer.body(mail, &mut out).unwrap();
         check("message plaintext", &out[FRAME_HEADER..]);
-        seal_under(&cipher, Kind::Message, FIRST_FRAME, [0x33; 12], &mut out).unwrap();
+        seal(&cipher, Kind::Message, FIRST_FRAME, [0x33; 12], &mut out).unwrap();
         check("message frame", &out);
 
         let mut batch = Vec::new();

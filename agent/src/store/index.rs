@@ -19,7 +19,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::error::{self, StoreError, sql};
 use super::event::{Event, Member, MemberState};
-use super::key::{StoreKey, cipher, first_16, random};
+use super::key::{Nonces, StoreKey, cipher, first_16, random};
 use super::segment::{Stat, signed, unsigned};
 use super::{ContentId, LogicalFolder, MemberId};
 
@@ -27,6 +27,10 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/agent/st
 /// Rows written with one statement.
 const ROWS: usize = 64;
 const NONCE: usize = 12;
+/// `verified_at` of a content that was not read back since it was written.
+const NEVER: i64 = 0;
+/// `verified_at` of a content that cannot be read.
+const DAMAGED: i64 = -1;
 
 diesel::table! {
     identity (id) {
@@ -55,7 +59,6 @@ diesel::table! {
         position -> BigInt,
         sealed_len -> BigInt,
         raw_len -> BigInt,
-        damaged -> Bool,
         verified_at -> BigInt,
         sealed -> Binary,
     }
@@ -134,7 +137,6 @@ struct ContentRow {
     position: i64,
     sealed_len: i64,
     raw_len: i64,
-    damaged: bool,
     verified_at: i64,
     sealed: Vec<u8>,
 }
@@ -160,6 +162,9 @@ pub(super) struct Index {
     connection: SqliteConnection,
     cipher: LessSafeKey,
     hash_key: [u8; 32],
+    nonces: Nonces,
+    /// A read transaction is open, so that many look-ups cost one lock.
+    reading: bool,
     pub(super) store_id: [u8; 16],
 }
 
@@ -265,6 +270,8 @@ impl Index {
             connection,
             cipher: cipher(key.derive("maildreieck 2026 store index", &[&store_id, salt]))?,
             hash_key: key.derive("maildreieck 2026 store index lookup", &[&store_id, salt]),
+            nonces: Nonces::new(),
+            reading: false,
             store_id,
         })
     }
@@ -288,9 +295,8 @@ impl Index {
     }
 
     /// Nonce, ciphertext, tag; bound to the row's lookup.
-    fn seal(&self, lookup: &Lookup, mut plaintext: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-        let mut nonce = [0; NONCE];
-        random(&mut nonce)?;
+    fn seal(&mut self, lookup: &Lookup, mut plaintext: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let nonce = self.nonces.next()?;
         let tag = self
             .cipher
             .seal_in_place_separate_tag(
@@ -348,19 +354,41 @@ impl Index {
     /// Where a content lies.
     pub(super) fn place(&mut self, id: &ContentId) -> Result<Option<Place>, StoreError> {
         let lookup = self.content_lookup(id);
-        let row: Option<(i64, i64, i64, i64, bool)> = contents::table
+        let row: Option<(i64, i64, i64, i64, i64)> = contents::table
             .find(&lookup[..])
             .select((
                 contents::segment,
                 contents::position,
                 contents::sealed_len,
                 contents::raw_len,
-                contents::damaged,
+                contents::verified_at,
             ))
             .first(&mut self.connection)
             .optional()
             .map_err(sql("looking up a content in"))?;
         Ok(row.map(place))
+    }
+
+    /// Keeps what is read the same until the next write, which costs less than a lock for each look-up.
+    pub(super) fn hold(&mut self) -> Result<(), StoreError> {
+        if !self.reading {
+            self.connection
+                .batch_execute("BEGIN")
+                .map_err(sql("reading"))?;
+            self.reading = true;
+        }
+        Ok(())
+    }
+
+    /// Ends what [`Self::hold`] began.
+    pub(super) fn release(&mut self) -> Result<(), StoreError> {
+        if self.reading {
+            self.connection
+                .batch_execute("COMMIT")
+                .map_err(sql("reading"))?;
+            self.reading = false;
+        }
+        Ok(())
     }
 
     /// Takes over what a commit wrote, in one transaction.
@@ -382,6 +410,7 @@ impl Index {
         action: &'static str,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.release()?;
         self.connection
             .batch_execute("BEGIN IMMEDIATE")
             .map_err(sql(action))?;
@@ -395,7 +424,11 @@ impl Index {
         ended.map(|()| value)
     }
 
-    fn content_row(&self, new: &NewContent, damaged: bool) -> Result<ContentRow, StoreError> {
+    fn content_row(
+        &mut self,
+        new: &NewContent,
+        verified_at: i64,
+    ) -> Result<ContentRow, StoreError> {
         let lookup = self.content_lookup(&new.id);
         Ok(ContentRow {
             lookup: lookup.to_vec(),
@@ -403,8 +436,7 @@ impl Index {
             position: signed(new.offset),
             sealed_len: signed(new.sealed_len),
             raw_len: signed(new.raw_len),
-            damaged,
-            verified_at: 0,
+            verified_at,
             sealed: self.seal(&lookup, new.id.0.to_vec())?,
         })
     }
@@ -413,7 +445,7 @@ impl Index {
         for chunk in new.chunks(ROWS) {
             let rows = chunk
                 .iter()
-                .map(|new| self.content_row(new, false))
+                .map(|new| self.content_row(new, NEVER))
                 .collect::<Result<Vec<_>, _>>()?;
             diesel::replace_into(contents::table)
                 .values(&rows)
@@ -453,7 +485,7 @@ impl Index {
                     sealed_len: 0,
                     raw_len: u64::from(size),
                 },
-                true,
+                DAMAGED,
             )?;
             diesel::insert_into(contents::table)
                 .values(&row)
@@ -605,6 +637,7 @@ impl Index {
     }
 
     pub(super) fn put_segment(&mut self, row: SegmentRow) -> Result<(), StoreError> {
+        self.release()?;
         diesel::replace_into(segments::table)
             .values((
                 segments::number.eq(i64::from(row.number)),
@@ -621,7 +654,7 @@ impl Index {
 
     /// The contents that lie in a segment, by place.
     pub(super) fn contents_in(&mut self, segment: u32) -> Result<Vec<(Lookup, Place)>, StoreError> {
-        type Row = (Vec<u8>, (i64, i64, i64, i64, bool));
+        type Row = (Vec<u8>, (i64, i64, i64, i64, i64));
         let rows: Vec<Row> = contents::table
             .filter(contents::segment.eq(i64::from(segment)))
             .order(contents::position)
@@ -632,7 +665,7 @@ impl Index {
                     contents::position,
                     contents::sealed_len,
                     contents::raw_len,
-                    contents::damaged,
+                    contents::verified_at,
                 ),
             ))
             .load(&mut self.connection)
@@ -650,20 +683,14 @@ impl Index {
         now: i64,
     ) -> Result<(), StoreError> {
         self.transaction("recording a proof in", |index| {
-            for (lookups, is_damaged) in [(good, false), (damaged, true)] {
+            for (lookups, at) in [(good, now.max(1)), (damaged, DAMAGED)] {
                 for chunk in lookups.chunks(256) {
                     let rows = contents::table
                         .filter(contents::lookup.eq_any(chunk.iter().map(|lookup| &lookup[..])));
-                    let done = if is_damaged {
-                        diesel::update(rows)
-                            .set(contents::damaged.eq(true))
-                            .execute(&mut index.connection)
-                    } else {
-                        diesel::update(rows)
-                            .set((contents::damaged.eq(false), contents::verified_at.eq(now)))
-                            .execute(&mut index.connection)
-                    };
-                    done.map_err(sql("recording a proof in"))?;
+                    diesel::update(rows)
+                        .set(contents::verified_at.eq(at))
+                        .execute(&mut index.connection)
+                        .map_err(sql("recording a proof in"))?;
                 }
             }
             Ok(())
@@ -672,9 +699,9 @@ impl Index {
 
     /// The contents that were last proved before a moment, the oldest proof first.
     pub(super) fn due(&mut self, before: i64, limit: i64) -> Result<Vec<Due>, StoreError> {
-        type Row = (Vec<u8>, (i64, i64, i64, i64, bool), Vec<u8>);
+        type Row = (Vec<u8>, (i64, i64, i64, i64, i64), Vec<u8>);
         let rows: Vec<Row> = contents::table
-            .filter(contents::damaged.eq(false))
+            .filter(contents::verified_at.ge(NEVER))
             .filter(contents::verified_at.lt(before))
             .order((contents::verified_at, contents::segment, contents::position))
             .limit(limit)
@@ -685,7 +712,7 @@ impl Index {
                     contents::position,
                     contents::sealed_len,
                     contents::raw_len,
-                    contents::damaged,
+                    contents::verified_at,
                 ),
                 contents::sealed,
             ))
@@ -705,7 +732,7 @@ impl Index {
     /// The oldest proof of all readable contents; 0 for one that was never proved.
     pub(super) fn oldest_proof(&mut self) -> Result<Option<i64>, StoreError> {
         contents::table
-            .filter(contents::damaged.eq(false))
+            .filter(contents::verified_at.ge(NEVER))
             .order((contents::verified_at, contents::segment, contents::position))
             .select(contents::verified_at)
             .first(&mut self.connection)
@@ -716,7 +743,7 @@ impl Index {
     /// The contents that are known to be unreadable.
     pub(super) fn damaged(&mut self) -> Result<Vec<ContentId>, StoreError> {
         let rows: Vec<(Vec<u8>, Vec<u8>)> = contents::table
-            .filter(contents::damaged)
+            .filter(contents::verified_at.eq(DAMAGED))
             .select((contents::lookup, contents::sealed))
             .load(&mut self.connection)
             .map_err(sql("reading contents from"))?;
@@ -742,7 +769,7 @@ impl Index {
             .first(&mut self.connection)
             .map_err(failed())?;
         let damaged: i64 = contents::table
-            .filter(contents::damaged)
+            .filter(contents::verified_at.eq(DAMAGED))
             .count()
             .first(&mut self.connection)
             .map_err(failed())?;
@@ -821,13 +848,15 @@ fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreEr
         })
 }
 
-fn place((segment, position, sealed_len, raw_len, damaged): (i64, i64, i64, i64, bool)) -> Place {
+fn place(
+    (segment, position, sealed_len, raw_len, verified_at): (i64, i64, i64, i64, i64),
+) -> Place {
     Place {
         segment: u32::try_from(segment).unwrap_or_default(),
         offset: unsigned(position),
         sealed_len: unsigned(sealed_len),
         raw_len: unsigned(raw_len),
-        damaged,
+        damaged: verified_at == DAMAGED,
     }
 }
 

@@ -188,6 +188,33 @@ pub(super) fn random(octets: &mut [u8]) -> Result<(), StoreError> {
     })
 }
 
+/// Random nonces, fetched from the system many at a time.
+pub(super) struct Nonces {
+    octets: [u8; 12 * 64],
+    used: usize,
+}
+
+impl Nonces {
+    pub(super) fn new() -> Self {
+        Self {
+            octets: [0; 12 * 64],
+            used: 64,
+        }
+    }
+
+    /// The next nonce; none is given twice.
+    pub(super) fn next(&mut self) -> Result<[u8; 12], StoreError> {
+        if self.used >= 64 {
+            random(&mut self.octets)?;
+            self.used = 0;
+        }
+        let (nonces, _) = self.octets.as_chunks::<12>();
+        let nonce = nonces.get(self.used).copied().unwrap_or_default();
+        self.used += 1;
+        Ok(nonce)
+    }
+}
+
 /// Makes names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     crate::files::sync_folder(folder).map_err(io("making durable", folder))
@@ -226,6 +253,15 @@ mod tests {
         assert_eq!(mode, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert_eq!(format!("{made:?}"), "StoreKey");
+    }
+
+    #[test]
+    fn no_nonce_comes_twice() {
+        let mut nonces = Nonces::new();
+        let drawn: std::collections::HashSet<_> =
+            (0..1000).map(|_| nonces.next().unwrap()).collect();
+        assert_eq!(drawn.len(), 1000);
+        assert!(!drawn.contains(&[0; 12]));
     }
 
     #[test]

@@ -45,6 +45,8 @@ use self::segment::{Opened, Segment, Stat};
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Events are written in frames of about this size.
 const BATCH_BYTES: usize = 1 << 20;
+/// Frames are gathered up to this before they are written.
+const GATHERED: usize = 256 << 10;
 /// A frame buffer larger than this is given back after use.
 const BUFFER_KEPT: usize = 1 << 20;
 /// Segments held open for reading.
@@ -128,6 +130,8 @@ struct Current {
     committed: u64,
     /// Its end with what is pending.
     end: u64,
+    /// Frames that are still to be written, the last before `end`.
+    unwritten: Vec<u8>,
     /// What the file was after our last write.
     stat: Stat,
     healed: bool,
@@ -239,9 +243,13 @@ impl Store {
     /// # Errors
     /// As [`Self::put`].
     pub fn put_hashed(&mut self, id: ContentId, octets: &[u8]) -> Result<Put, StoreError> {
-        let known = self.contains(&id)?;
         let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
-        if known || writer.pending.ids.contains(&id) {
+        if writer.pending.ids.contains(&id) {
+            return Ok(Put { id, new: false });
+        }
+        let index = self.index.get_mut();
+        index.hold()?;
+        if index.place(&id)?.is_some_and(|place| !place.damaged) {
             return Ok(Put { id, new: false });
         }
         let done = self.put_frame(id, octets);
@@ -271,7 +279,7 @@ impl Store {
             segment: current.segment.number,
             offset: header.offset,
             sealed_len: u64::from(header.sealed_len),
-            raw_len: u64::try_from(octets.len()).unwrap_or(u64::MAX),
+            raw_len: self::octets(octets),
         });
         Ok(())
     }
@@ -314,6 +322,7 @@ impl Store {
         else {
             return Err(StoreError::ReadOnly);
         };
+        current.flush()?;
         current
             .segment
             .file
@@ -401,6 +410,7 @@ impl Store {
         let Some(current) = writer.current.as_mut() else {
             return;
         };
+        current.unwritten.clear();
         let cut = current.segment.file.set_len(current.committed);
         let stat = current.segment.stat();
         let (Ok(()), Ok(stat)) = (cut, stat) else {
@@ -595,6 +605,7 @@ impl Current {
             segment,
             committed: FIRST_FRAME,
             end: FIRST_FRAME,
+            unwritten: Vec::new(),
             stat,
             healed: false,
         })
@@ -613,21 +624,44 @@ impl Current {
             segment,
             committed: row.covered,
             end: row.covered,
+            unwritten: Vec::new(),
             stat,
             healed: row.healed,
         }))
     }
 
+    /// Adds a frame at the end. Small ones are gathered.
     fn append(&mut self, frame: &[u8]) -> Result<(), StoreError> {
-        self.segment
-            .file
-            .write_all_at(frame, self.end)
-            .map_err(io("writing", &self.segment.path))?;
-        self.end = self
-            .end
-            .saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
+        if self.unwritten.len().saturating_add(frame.len()) > GATHERED {
+            self.flush()?;
+        }
+        if frame.len() < GATHERED {
+            self.unwritten.extend_from_slice(frame);
+        } else {
+            self.write(frame, self.end)?;
+        }
+        self.end = self.end.saturating_add(octets(frame));
         Ok(())
     }
+
+    /// Writes what was gathered.
+    fn flush(&mut self) -> Result<(), StoreError> {
+        let at = self.end.saturating_sub(octets(&self.unwritten));
+        self.write(&self.unwritten, at)?;
+        self.unwritten.clear();
+        Ok(())
+    }
+
+    fn write(&self, frames: &[u8], at: u64) -> Result<(), StoreError> {
+        self.segment
+            .file
+            .write_all_at(frames, at)
+            .map_err(io("writing", &self.segment.path))
+    }
+}
+
+fn octets(slice: &[u8]) -> u64 {
+    u64::try_from(slice.len()).unwrap_or(u64::MAX)
 }
 
 fn opener() -> Result<Opener, StoreError> {

@@ -256,6 +256,64 @@ fn a_crash_before_the_index_leaves_whole_frames_and_a_torn_tail() {
     }
 }
 
+const CHILD_DIR: &str = "MAILDREIECK_STORE_CRASH_DIR";
+
+/// Not a test by itself: the process that [`a_killed_process_loses_nothing_it_committed`] kills.
+#[test]
+fn crash_child() {
+    let Some(dir) = std::env::var_os(CHILD_DIR) else {
+        return;
+    };
+    let options = Options {
+        segment_bytes: 20_000,
+    };
+    let mut store = Store::open_with(&PathBuf::from(dir), &key(), options).unwrap();
+    let first = u32::try_from(store.members(T).unwrap().len()).unwrap();
+    for n in first.. {
+        store_mail(&mut store, n);
+        store.commit().unwrap();
+        println!("committed {n}");
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_it_committed() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let mut bench = Bench::new();
+    bench.options.segment_bytes = 20_000;
+    for round in 0..8 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::crash_child", "--nocapture"])
+            .env(CHILD_DIR, &bench.dir)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let committed = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("committed ")?.parse::<u32>().ok())
+            .nth(5 + round)
+            .expect("the child commits");
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let mut store = bench.open();
+        let members = store.members(T).unwrap();
+        assert!(members.len() > usize::try_from(committed).unwrap());
+        for n in 0..=committed {
+            assert_eq!(store.read(&ContentId::of(&mail(n))).unwrap(), mail(n));
+        }
+        assert!(store.inspect(10).unwrap().damaged.is_empty());
+        let before = state(&store);
+        drop(store);
+        rebuild_index(&bench.dir, &key(), |_, _| {}).unwrap();
+        assert_eq!(state(&bench.open()), before);
+    }
+}
+
 #[test]
 fn one_process_at_a_time() {
     let bench = Bench::new();
@@ -546,7 +604,8 @@ fn a_failed_write_leaves_the_last_commit() {
     let writer = store.writer.as_mut().unwrap();
     let current = writer.current.as_mut().unwrap();
     current.segment.file = File::open(&path).unwrap();
-    let error = store.put(&mail(2)).unwrap_err();
+    store_mail(&mut store, 2);
+    let error = store.commit().unwrap_err();
     assert!(error.to_string().contains("seg-00000001.mds"), "{error}");
     // It could not be cut back either: only opening anew helps.
     let error = store.put(&mail(2)).unwrap_err();

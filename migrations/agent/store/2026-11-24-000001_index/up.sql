@@ -17,20 +17,19 @@ CREATE TABLE segments (
     healed BOOLEAN NOT NULL
 );
 
+-- verified_at: seconds since 1970; 0 for never, -1 for damaged.
 CREATE TABLE contents (
     lookup BLOB PRIMARY KEY NOT NULL,
     segment INTEGER NOT NULL,
     position BIGINT NOT NULL,
     sealed_len BIGINT NOT NULL,
     raw_len BIGINT NOT NULL,
-    damaged BOOLEAN NOT NULL,
     verified_at BIGINT NOT NULL,
     sealed BLOB NOT NULL
 );
 
 CREATE INDEX contents_by_proof ON contents (verified_at, segment, position);
 CREATE INDEX contents_by_place ON contents (segment, position);
-CREATE INDEX contents_damaged ON contents (damaged) WHERE damaged;
 
 CREATE TABLE members (
     id INTEGER PRIMARY KEY NOT NULL,
