@@ -28,6 +28,11 @@ fn without_rules_it_is_a_correct_server() {
     assert!(Judge::login(fake.port(), "info", "wrong").is_err());
     let before = judge.messages("INBOX").unwrap();
     assert_eq!(before.len(), 2);
+    // A star names the last message, even below the other end.
+    assert_eq!(
+        judge.raw("UID FETCH 9:* (FLAGS)").unwrap(),
+        [b"* 2 FETCH (UID 2 FLAGS ())".to_vec()]
+    );
     assert_eq!(before[0].body, b"Subject: 1\r\n\r\neins\r\n");
     judge.create("Köln").unwrap();
     assert_eq!(

@@ -104,7 +104,7 @@ impl Script {
     pub fn new() -> Self {
         Self {
             greeting: b"* OK Fake server ready.\r\n".to_vec(),
-            capability: "IMAP4rev1 LITERAL+ ENABLE IDLE UIDPLUS MULTIAPPEND NAMESPACE SPECIAL-USE LIST-EXTENDED LIST-STATUS UNSELECT MOVE"
+            capability: "IMAP4rev1 LITERAL+ ENABLE IDLE UIDPLUS MULTIAPPEND NAMESPACE SPECIAL-USE LIST-EXTENDED LIST-STATUS UNSELECT"
                 .to_owned(),
             folders: BTreeMap::new(),
             rules: Vec::new(),
@@ -544,9 +544,15 @@ impl Connection {
                 out.extend_from_slice(b"\r\n");
             }
             "FETCH" => {
-                for (number, message) in self.selected_messages().iter().enumerate() {
+                let messages = self.selected_messages();
+                let highest = match messages.last() {
+                    Some(last) if by_uid => last.uid,
+                    _ => u32::try_from(messages.len())?,
+                };
+                for (number, message) in messages.iter().enumerate() {
                     let sequence = u32::try_from(number + 1)?;
-                    if in_set(&argument(0), if by_uid { message.uid } else { sequence }) {
+                    let this = if by_uid { message.uid } else { sequence };
+                    if in_set(&argument(0), this, highest) {
                         fetch(sequence, message, &text, by_uid, &mut out);
                     }
                 }
@@ -559,8 +565,10 @@ impl Connection {
                     "1:*".to_owned()
                 };
                 self.change(|messages| {
+                    let highest = messages.last().map_or(0, |last| last.uid);
                     messages.retain(|m| {
-                        !(in_set(&set, m.uid) && m.flags.iter().any(|flag| flag == "\\Deleted"))
+                        !(in_set(&set, m.uid, highest)
+                            && m.flags.iter().any(|flag| flag == "\\Deleted"))
                     });
                 });
             }
@@ -658,9 +666,10 @@ impl Connection {
         let flags: Vec<String> = list.split_whitespace().map(str::to_owned).collect();
         let how = how.to_ascii_uppercase();
         self.change(|messages| {
+            let highest = messages.last().map_or(0, |last| last.uid);
             for message in messages
                 .iter_mut()
-                .filter(|message| in_set(set, message.uid))
+                .filter(|message| in_set(set, message.uid, highest))
             {
                 if how.starts_with('+') {
                     message.flags.extend(
@@ -756,20 +765,19 @@ fn words(text: &str) -> Vec<String> {
     out
 }
 
-fn in_set(set: &str, number: u32) -> bool {
+/// Whether a sequence set names `number`, where `*` is `highest` (RFC 9051, section 9: `7:*` names it even below 7).
+fn in_set(set: &str, number: u32, highest: u32) -> bool {
     let bound = |text: &str| {
         if text == "*" {
-            u32::MAX
+            highest
         } else {
             text.parse().unwrap_or(0)
         }
     };
-    set.split(',').any(|part| match part.split_once(':') {
-        Some((low, high)) => {
-            let (low, high) = (bound(low), bound(high));
-            (low.min(high)..=low.max(high)).contains(&number)
-        }
-        None => bound(part) == number,
+    set.split(',').any(|part| {
+        let (low, high) = part.split_once(':').unwrap_or((part, part));
+        let (low, high) = (bound(low), bound(high));
+        (low.min(high)..=low.max(high)).contains(&number)
     })
 }
 

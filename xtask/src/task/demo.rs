@@ -74,9 +74,12 @@ pub fn demo(once: bool) -> Result<ExitCode> {
     );
 
     say("the server, on SQLite");
-    let server = Server::start(sink.smtp_port())?;
+    let mut server = Server::start(sink.smtp_port())?;
     eprintln!("    {} (documentation at /docs), {PROVIDER}", server.url());
-    let mut api = Api::connect(server.port(), &stopped)?;
+    let mut api = Api::connect(server.port(), || {
+        stopped.check()?;
+        server.check()
+    })?;
     api.login(PROVIDER, product::PASSWORD)?;
 
     say("tenant, site, accounts, triangle, enrolment code");

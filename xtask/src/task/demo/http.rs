@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::Stop;
 use crate::lab::daemon::until;
 
 /// The API of one server, as one person.
@@ -23,8 +22,8 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Waits until the server answers, and learns its operations.
-    pub(super) fn connect(port: u16, stopped: &Stop) -> Result<Self> {
+    /// Waits until the server answers, as long as `check` passes, and learns its operations.
+    pub(super) fn connect(port: u16, mut check: impl FnMut() -> Result<()>) -> Result<Self> {
         let mut api = Self {
             port,
             token: None,
@@ -32,7 +31,7 @@ impl Api {
         };
         let mut document = Value::Null;
         until(Duration::from_secs(30), "the server's answer", || {
-            stopped.check()?;
+            check()?;
             if let Ok(answer) = api.request("GET", "/openapi.json", None) {
                 document = answer;
             }

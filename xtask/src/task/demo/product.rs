@@ -24,7 +24,7 @@ pub(super) const PASSWORD: &str = "dreieck-zum-vorzeigen";
 /// The running server.
 #[derive(Debug)]
 pub(super) struct Server {
-    _daemon: Daemon,
+    daemon: Daemon,
     folder: Folder,
     port: u16,
 }
@@ -48,10 +48,18 @@ impl Server {
             .stderr(log);
         let daemon = Daemon::start(command, Signal::SIGTERM, Some(folder.path()))?;
         Ok(Self {
-            _daemon: daemon,
+            daemon,
             folder,
             port,
         })
+    }
+
+    /// An error if it ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        if let Some(status) = self.daemon.ended()? {
+            bail!("the server ended ({status}): {}", self.log());
+        }
+        Ok(())
     }
 
     pub(super) fn port(&self) -> u16 {
