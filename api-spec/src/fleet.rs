@@ -1,0 +1,63 @@
+//! Agents as people see them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::ids::{AgentId, SiteId};
+
+/// How an agent is, by the server's clock; the first that applies, from the top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// Another agent took its site; it gets no token any more.
+    Replaced,
+    /// An assertion came whose counter had not grown: somebody else has its key.
+    CloneSuspected,
+    /// No sign of life for ten minutes or more, or none ever.
+    Offline,
+    /// No sign of life for two minutes or more.
+    Late,
+    /// Its clock is a minute or more away from the server's.
+    Skewed,
+    /// Signs of life, but no cycle came to its end for a day or more.
+    Stuck,
+    /// None of these.
+    Online,
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Agent {
+    /// The agent.
+    pub id: AgentId,
+    /// Its site.
+    pub site_id: SiteId,
+    /// How it is.
+    pub state: AgentState,
+    /// Its version.
+    pub version: String,
+    /// Operating system and architecture.
+    pub platform: String,
+    /// SHA-256 of the 32 octets of its signing key, in hex, to compare with what the agent printed.
+    pub signing_key_sha256: String,
+    /// The same of its sealing key.
+    pub sealing_key_sha256: String,
+    /// When it was enrolled.
+    pub enrolled_at: DateTime<Utc>,
+    /// Its last sign of life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat_at: Option<DateTime<Utc>>,
+    /// When a cycle last came to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_cycle_at: Option<DateTime<Utc>>,
+    /// Its clock minus the server's, in milliseconds, at the last sign of life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew_ms: Option<i64>,
+    /// Reports that waited to be delivered.
+    pub spooled_runs: u64,
+    /// Octets of its store.
+    pub store_bytes: u64,
+    /// Octets free where the store lies.
+    pub free_disk_bytes: u64,
+}
