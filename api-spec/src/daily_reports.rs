@@ -5,25 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ids::DailyReportId;
-use crate::tenants::Language;
-
-/// The verdict of a day: the worst of its triangles, from the top.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum DayVerdict {
-    /// A Tx that was due did not arrive. Silence is red.
-    Missing,
-    /// Something differs that nothing explains.
-    Unbalanced,
-    /// A corner could not be read whole, mail is on its way, or a Tx failed.
-    Unproven,
-    /// Each Tx found all corners equal.
-    Balanced,
-    /// No Tx was due.
-    NoTx,
-}
+pub use crate::vocabulary::{DayVerdict, DeliveryState, Language};
 
 /// A report in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -38,18 +20,6 @@ pub struct DailyReportSummary {
     pub subject: String,
     /// When it was written.
     pub created_at: DateTime<Utc>,
-}
-
-/// How far a report's mail to one recipient has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryState {
-    /// Waits for its first or next attempt.
-    Pending,
-    /// Taken by the mail server.
-    Sent,
-    /// Refused for good, or tried too often.
-    Failed,
 }
 
 /// A report's mail to one recipient.

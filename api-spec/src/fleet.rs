@@ -5,26 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::ids::{AgentId, SiteId};
-
-/// How an agent is, by the server's clock; the first that applies, from the top.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AgentState {
-    /// Another agent took its site; it gets no token any more.
-    Replaced,
-    /// An assertion came whose counter had not grown: somebody else has its key.
-    CloneSuspected,
-    /// No sign of life for ten minutes or more, or none ever.
-    Offline,
-    /// No sign of life for two minutes or more.
-    Late,
-    /// Its clock is a minute or more away from the server's.
-    Skewed,
-    /// Signs of life, but no cycle came to its end for a day or more.
-    Stuck,
-    /// None of these.
-    Online,
-}
+pub use crate::vocabulary::AgentState;
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -6,16 +6,7 @@ use utoipa::ToSchema;
 
 use crate::ids::TenantId;
 use crate::text::{EmailAddress, GraceMinutes, Name, ZoneName};
-
-/// The language of reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Language {
-    /// German.
-    De,
-    /// English.
-    En,
-}
+pub use crate::vocabulary::Language;
 
 /// What is set for a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

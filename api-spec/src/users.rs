@@ -6,20 +6,7 @@ use utoipa::ToSchema;
 
 use crate::ids::{TenantId, UserId};
 use crate::text::{EmailAddress, Name, Password};
-
-/// What a person may be in one tenant. A provider's administrator is one without a membership.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum MemberRole {
-    /// Of the provider: sets up and looks after the tenant's triangles.
-    Technician,
-    /// Reads, changes nothing.
-    Auditor,
-    /// Of the business itself.
-    Owner,
-}
+pub use crate::vocabulary::MemberRole;
 
 /// A person's place in a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
