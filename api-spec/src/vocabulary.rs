@@ -268,3 +268,77 @@ pub enum Direction {
     /// After a failover, until the return.
     StandbyToPrimary,
 }
+
+/// What a person may be in one tenant. A provider's administrator is one without a membership.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberRole {
+    /// Of the provider: sets up and looks after the tenant's triangles.
+    Technician,
+    /// Reads, changes nothing.
+    Auditor,
+    /// Of the business itself.
+    Owner,
+}
+
+/// The language of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Language {
+    /// German.
+    De,
+    /// English.
+    En,
+}
+
+/// The verdict of a day: the worst of its triangles, from the top.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum DayVerdict {
+    /// A Tx that was due did not arrive. Silence is red.
+    Missing,
+    /// Something differs that nothing explains.
+    Unbalanced,
+    /// A corner could not be read whole, mail is on its way, or a Tx failed.
+    Unproven,
+    /// Each Tx found all corners equal.
+    Balanced,
+    /// No Tx was due.
+    NoTx,
+}
+
+/// How far a report's mail to one recipient has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Waits for its first or next attempt.
+    Pending,
+    /// Taken by the mail server.
+    Sent,
+    /// Refused for good, or tried too often.
+    Failed,
+}
+
+/// How an agent is, by the server's clock; the first that applies, from the top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// Another agent took its site; it gets no token any more.
+    Replaced,
+    /// An assertion came whose counter had not grown: somebody else has its key.
+    CloneSuspected,
+    /// No sign of life for ten minutes or more, or none ever.
+    Offline,
+    /// No sign of life for two minutes or more.
+    Late,
+    /// Its clock is a minute or more away from the server's.
+    Skewed,
+    /// Signs of life, but no cycle came to its end for a day or more.
+    Stuck,
+    /// None of these.
+    Online,
+}

@@ -1,0 +1,4 @@
+DROP TABLE schedules;
+DROP TABLE triangles;
+DROP TABLE accounts;
+DROP TABLE sites;

@@ -1,0 +1,32 @@
+//! Brings the tables up to date: the same migrations, by name, for both databases. Instances that start
+//! together on one PostgreSQL wait for each other.
+
+use diesel::RunQueryDsl;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::Conn;
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/server/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("../migrations/server/postgres");
+
+/// Any number that only this uses, per database.
+const LOCK: i64 = 0x6d61_696c_6472_6569;
+
+pub(super) fn run(conn: &mut Conn) -> anyhow::Result<()> {
+    let outcome = match conn {
+        Conn::Sqlite(conn) => conn.run_pending_migrations(SQLITE).map(|done| done.len()),
+        Conn::Postgres(conn) => {
+            diesel::sql_query("SELECT pg_advisory_lock($1)")
+                .bind::<diesel::sql_types::BigInt, _>(LOCK)
+                .execute(conn)?;
+            let outcome = conn.run_pending_migrations(POSTGRES).map(|done| done.len());
+            diesel::sql_query("SELECT pg_advisory_unlock($1)")
+                .bind::<diesel::sql_types::BigInt, _>(LOCK)
+                .execute(conn)?;
+            outcome
+        }
+    };
+    let count = outcome.map_err(|error| anyhow::anyhow!(error))?;
+    tracing::info!(count, "tables are up to date");
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Schedules: a cron line of five fields, or of six with seconds first, in an IANA zone. DST gaps and
+//! overlaps are croner's: a time that a gap swallows comes right after it, a time that comes twice comes
+//! once.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use croner::parser::{CronParser, Seconds};
+
+use super::field::Field;
+
+/// A schedule that can be computed with.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    cron: Cron,
+    zone: Tz,
+}
+
+impl Schedule {
+    /// Reads line and zone; `pointer` is where they stand in the request.
+    ///
+    /// # Errors
+    /// The fields that are wrong: a line that is none, or that never is due; a zone that does not exist.
+    pub fn parse(line: &str, zone: &str, pointer: &str) -> Result<Self, Vec<Field>> {
+        let mut wrong = Vec::new();
+        let mut complain = |name: &str, rule: String| {
+            wrong.push(Field {
+                pointer: format!("{pointer}/{name}"),
+                rule,
+            });
+        };
+        let cron = read_line(line);
+        if cron.is_none() {
+            complain(
+                "cron",
+                "a cron line of five fields, or of six with seconds first, like `0 18 * * mon-fri`"
+                    .to_owned(),
+            );
+        }
+        let zone = zone.parse::<Tz>();
+        if zone.is_err() {
+            complain("timezone", "an IANA time zone like Europe/Berlin".to_owned());
+        }
+        match (cron, zone) {
+            (Some(cron), Ok(zone)) => {
+                let schedule = Self { cron, zone };
+                if schedule.next_after(DateTime::UNIX_EPOCH).is_none() {
+                    complain("cron", "a cron line that is due at some time".to_owned());
+                    return Err(wrong);
+                }
+                Ok(schedule)
+            }
+            _ => Err(wrong),
+        }
+    }
+
+    /// The first due time after an instant, if there is one in the years that croner looks ahead.
+    #[must_use]
+    pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let local = instant.with_timezone(&self.zone);
+        let mut next = self.cron.find_next_occurrence(&local, false).ok()?;
+        // Across a zone's change a pattern can name an instant again; due times only grow.
+        while next.with_timezone(&Utc) <= instant {
+            next = self.cron.find_next_occurrence(&next, false).ok()?;
+        }
+        Some(next.with_timezone(&Utc))
+    }
+}
+
+fn read_line(line: &str) -> Option<Cron> {
+    if line.len() > 200 || !(5..=6).contains(&line.split_ascii_whitespace().count()) {
+        return None;
+    }
+    CronParser::builder()
+        .seconds(Seconds::Optional)
+        .build()
+        .parse(line)
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(line: &str, zone: &str, after: &str) -> String {
+        Schedule::parse(line, zone, "/tx")
+            .unwrap()
+            .next_after(after.parse().unwrap())
+            .unwrap()
+            .to_rfc3339()
+    }
+
+    #[test]
+    fn due_times_follow_the_zone() {
+        let check = |line, zone, after, expected: &str| assert_eq!(next(line, zone, after), expected);
+        check("0 18 * * mon-fri", "Europe/Berlin", "2026-11-24T12:00:00Z", "2026-11-24T17:00:00+00:00");
+        check("0 18 * * mon-fri", "Europe/Berlin", "2026-11-27T18:00:00Z", "2026-11-30T17:00:00+00:00");
+        check("0 18 * * *", "Europe/Berlin", "2026-07-01T12:00:00Z", "2026-07-01T16:00:00+00:00");
+        check("30 5 6 * * *", "UTC", "2026-07-01T06:05:29Z", "2026-07-01T06:05:30+00:00");
+        // Exactly due is past: the next one.
+        check("0 18 * * *", "UTC", "2026-07-01T18:00:00Z", "2026-07-02T18:00:00+00:00");
+        // 2:30 does not exist on 29 March 2026 in Berlin.
+        check("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00+00:00");
+        // 2:30 comes twice on 25 October 2026.
+        check("30 2 * * *", "Europe/Berlin", "2026-10-25T00:00:00Z", "2026-10-25T00:30:00+00:00");
+        check("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00+00:00");
+    }
+
+    #[test]
+    fn what_is_no_schedule_names_its_field() {
+        let check = |line: &str, zone: &str, expected: &[&str]| {
+            let wrong = Schedule::parse(line, zone, "/tx").unwrap_err();
+            let pointers: Vec<_> = wrong.iter().map(|field| field.pointer.as_str()).collect();
+            assert_eq!(pointers, expected, "{line} {zone}");
+        };
+        check("", "Europe/Berlin", &["/tx/cron"]);
+        check("@daily", "Europe/Berlin", &["/tx/cron"]);
+        check("61 * * * *", "Europe/Berlin", &["/tx/cron"]);
+        check("* * * * * * *", "Europe/Berlin", &["/tx/cron"]);
+        check("0 0 30 2 *", "Europe/Berlin", &["/tx/cron"]);
+        check("0 18 * * *", "Europe/Entenhausen", &["/tx/timezone"]);
+        check("x", "x", &["/tx/cron", "/tx/timezone"]);
+        check(&"*".repeat(10_000), "UTC", &["/tx/cron"]);
+    }
+}

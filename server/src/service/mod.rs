@@ -1,0 +1,39 @@
+//! What the server does, one file a noun. Each call authorises its operation first, then works in one
+//! transaction; a change of the closed list is written to the audit chain in the same transaction. Knows
+//! no HTTP, no SQL.
+
+pub mod accounts;
+pub mod agents;
+pub mod assignment;
+pub mod audit;
+pub mod auth;
+pub mod authorise;
+pub mod daily_reports;
+pub mod due;
+pub mod enrolment_codes;
+pub mod members;
+pub mod outbox;
+pub mod page;
+pub mod passwords;
+pub mod runs;
+pub mod sites;
+pub mod tenants;
+pub mod tokens;
+pub mod transact;
+pub mod triangles;
+pub mod users;
+
+use crate::error::{Error, Kind, Result};
+
+/// Checks that a change was made to the version that was read.
+pub(crate) fn fresh(done: bool) -> Result<()> {
+    if done { Ok(()) } else { Err(stale()) }
+}
+
+/// What was to be changed has changed meanwhile.
+pub(crate) fn stale() -> Error {
+    Error::new(
+        Kind::PreconditionFailed,
+        "It has changed since it was read; read it again.",
+    )
+}
