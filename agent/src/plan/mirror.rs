@@ -255,6 +255,7 @@ fn renamed(view: &View) -> Option<Rename> {
                 };
                 !new.gone
                     && new.rows.is_empty()
+                    && new.stale.is_empty()
                     && new.uidvalidity == gone.uidvalidity
                     && new.shown.iter().any(|shown| known(&shown))
                     && new.shown.iter().filter(known).all(fits)
@@ -270,15 +271,27 @@ fn renamed(view: &View) -> Option<Rename> {
                         .get(&s.uid)
                         .is_some_and(|r| r.origin == Origin::Written)
                 };
-                pair.target.is_none() && !side.gone && side.shown.iter().all(written)
+                !side.gone && side.shown.iter().all(written)
             };
+            // What lies below it would move along.
+            let below = |(name, _): &(&LogicalFolder, &Pair)| {
+                name.as_str()
+                    .strip_prefix(old_name.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'))
+            };
+            let alone = view
+                .pairs
+                .iter()
+                .filter(below)
+                .filter_map(|(_, pair)| pair.target.as_ref())
+                .all(|side| side.gone || ours(&side));
             let special = |name: &LogicalFolder| name.components().0.is_some();
             let follow = !special(old_name) && !special(name);
             let target = old
                 .target
                 .as_ref()
                 .filter(ours)
-                .filter(|_| follow)
+                .filter(|_| follow && alone && pair.target.is_none())
                 .map(|side| side.folder);
             return Some(Rename {
                 from: gone.folder,
@@ -297,7 +310,7 @@ struct Scene<'a> {
     /// Copies that a source row or a tombstone points at.
     linked: BTreeSet<Place>,
     /// Source rows whose message is shown no more: by content, size and date.
-    vanished: BTreeMap<(ContentId, InternalDate), Vec<(Place, &'a LogicalFolder)>>,
+    vanished: BTreeMap<(ContentId, InternalDate), Vec<Place>>,
     vanished_shapes: BTreeSet<(u32, InternalDate)>,
 }
 
@@ -309,8 +322,63 @@ fn place(side: &Side, uid: u32) -> Place {
     }
 }
 
+fn shown_at(side: &Side, uid: u32) -> Option<&Shown> {
+    let index = side.shown.binary_search_by_key(&uid, |s| s.uid).ok()?;
+    side.shown.get(index)
+}
+
+/// Rows of ended generations that these messages are again, by place: first those of the same date.
+fn again<'a>(
+    source: &'a Side,
+    wanted: &[(Place, &'a Row, &'a Shown)],
+) -> BTreeMap<Place, (Place, &'a Row)> {
+    let mut stale: BTreeMap<ContentId, Vec<(Place, &Row)>> = BTreeMap::new();
+    for ((generation, uid), row) in &source.stale {
+        let from = Place {
+            folder: source.folder,
+            generation: *generation,
+            uid: *uid,
+        };
+        stale.entry(row.content).or_default().push((from, row));
+    }
+    let mut again = BTreeMap::new();
+    for dated in [true, false] {
+        for (at, row, _) in wanted {
+            if !again.contains_key(at)
+                && let Some(rows) = stale.get_mut(&row.content)
+                && let Some(i) = rows.iter().position(|(_, r)| !dated || r.date == row.date)
+            {
+                again.insert(*at, rows.remove(i));
+            }
+        }
+    }
+    again
+}
+
 fn shown_uids(side: &Side) -> BTreeSet<u32> {
     side.shown.iter().map(|s| s.uid).collect()
+}
+
+/// What is shown and has never been read.
+fn unknown(side: &Side) -> impl Iterator<Item = &Shown> {
+    side.shown
+        .iter()
+        .filter(|s| !side.rows.contains_key(&s.uid) && !side.unreadable.contains(&s.uid))
+}
+
+/// Whether one of these rows' copies is gone, lies elsewhere or holds other octets.
+fn copies_lost<'r>(mut rows: impl Iterator<Item = &'r Row>, target: &Side) -> bool {
+    let shown = shown_uids(target);
+    rows.any(|row| {
+        row.copy.is_some_and(|copy| {
+            copy.folder != target.folder
+                || !shown.contains(&copy.uid)
+                || target
+                    .rows
+                    .get(&copy.uid)
+                    .is_some_and(|there| there.content != row.content)
+        })
+    })
 }
 
 impl<'a> Scene<'a> {
@@ -324,7 +392,7 @@ impl<'a> Scene<'a> {
         scene
             .linked
             .extend(view.tombstones.iter().filter_map(|t| t.copy));
-        for (folder, pair) in &view.pairs {
+        for pair in view.pairs.values() {
             let Some(side) = &pair.source else { continue };
             scene.linked.extend(
                 side.rows
@@ -343,7 +411,7 @@ impl<'a> Scene<'a> {
                     .vanished
                     .entry((row.content, row.date))
                     .or_default()
-                    .push((place(side, *uid), folder));
+                    .push(place(side, *uid));
                 scene.vanished_shapes.insert((row.size, row.date));
             }
         }
@@ -354,15 +422,10 @@ impl<'a> Scene<'a> {
     fn to_read(&self) -> Read {
         let mut read = Read::default();
         for (folder, pair) in &self.view.pairs {
-            let Some(source) = &pair.source else { continue };
-            let new: Vec<&Shown> = source
-                .shown
-                .iter()
-                .filter(|s| {
-                    !source.rows.contains_key(&s.uid) && !source.unreadable.contains(&s.uid)
-                })
-                .collect();
-            let mut sizes: BTreeSet<u32> = source.stale.values().map(|row| row.size).collect();
+            let new: Vec<&Shown> = pair.source.iter().flat_map(unknown).collect();
+            let rows = || pair.source.iter().flat_map(|s| s.rows.values());
+            let stale = pair.source.iter().flat_map(|s| s.stale.values());
+            let mut sizes: BTreeSet<u32> = stale.map(|row| row.size).collect();
             sizes.extend(
                 self.view
                     .tombstones
@@ -370,24 +433,16 @@ impl<'a> Scene<'a> {
                     .filter(|t| t.folder == *folder)
                     .map(|t| t.size),
             );
-            let mut unknown_on_target = false;
             if let Some(target) = &pair.target {
-                let unknown: Vec<u32> = target
-                    .shown
-                    .iter()
-                    .filter(|s| {
-                        !target.rows.contains_key(&s.uid) && !target.unreadable.contains(&s.uid)
-                    })
-                    .map(|s| s.uid)
-                    .collect();
-                let unlinked = source
-                    .rows
-                    .values()
-                    .any(|row| row.copy.is_none() && !row.quarantined);
-                let lost = !target.stale.is_empty() || self.copies_lost(source, target);
-                if !unknown.is_empty() && (!new.is_empty() || unlinked || lost) {
-                    unknown_on_target = true;
-                    read.target.insert(target.folder, unknown);
+                let unlinked = rows().any(|row| row.copy.is_none() && !row.quarantined);
+                let lacking = !new.is_empty()
+                    || unlinked
+                    || !target.stale.is_empty()
+                    || copies_lost(rows(), target);
+                let uids: Vec<u32> = unknown(target).map(|s| s.uid).collect();
+                if lacking && !uids.is_empty() {
+                    read.target.insert(target.folder, uids);
+                    continue;
                 }
                 let unlinked = target
                     .rows
@@ -396,9 +451,6 @@ impl<'a> Scene<'a> {
                 sizes.extend(unlinked.map(|(_, row)| row.size));
                 sizes.extend(target.stale.values().map(|row| row.size));
             }
-            if unknown_on_target {
-                continue;
-            }
             let wanted: Vec<u32> = new
                 .iter()
                 .filter(|s| {
@@ -406,20 +458,11 @@ impl<'a> Scene<'a> {
                 })
                 .map(|s| s.uid)
                 .collect();
-            if !wanted.is_empty() {
+            if let (Some(source), false) = (&pair.source, wanted.is_empty()) {
                 read.source.insert(source.folder, wanted);
             }
         }
         read
-    }
-
-    fn copies_lost(&self, source: &Side, target: &Side) -> bool {
-        let shown = shown_uids(target);
-        source
-            .rows
-            .values()
-            .filter_map(|row| row.copy)
-            .any(|copy| copy.folder != target.folder || !shown.contains(&copy.uid))
     }
 
     fn decide(&self) -> Plan {
@@ -435,11 +478,8 @@ impl<'a> Scene<'a> {
             }
             .decide();
         }
-        for places in self.vanished.values() {
-            for (source, _) in places
-                .iter()
-                .filter(|(source, _)| !found.places.contains(source))
-            {
+        for source in self.vanished.values().flatten() {
+            if !found.places.contains(source) {
                 plan.records.push(Record::Tombstone { source: *source });
                 plan.lost.vanished += 1;
             }
@@ -475,6 +515,20 @@ struct Found {
     tombstones: BTreeSet<i64>,
 }
 
+/// Copies on the target that nothing points at, by content.
+type Free = BTreeMap<ContentId, Vec<(u32, InternalDate)>>;
+
+/// A message of the source for which a copy has to be found, or else made.
+struct Lacking<'a> {
+    at: Place,
+    row: &'a Row,
+    shown: &'a Shown,
+    /// The copy that it had, and what became of it.
+    had: Option<(Place, Class)>,
+    /// How often that has been put back.
+    put_backs: u32,
+}
+
 /// The part of the plan that concerns one folder.
 struct FolderPlan<'a, 'b> {
     scene: &'b Scene<'a>,
@@ -484,61 +538,78 @@ struct FolderPlan<'a, 'b> {
     found: &'b mut Found,
 }
 
-impl FolderPlan<'_, '_> {
+impl<'a> FolderPlan<'a, '_> {
     fn decide(&mut self) {
-        let Some(source) = &self.pair.source else {
-            let mut used = BTreeSet::new();
-            self.tombstones_again(&mut self.free_copies(), &mut used);
-            self.forget_foreign(&used);
-            return;
-        };
         let mut free = self.free_copies();
         let mut used = BTreeSet::new();
-        let mut stale: BTreeMap<ContentId, Vec<(u32, u32)>> = BTreeMap::new();
-        for (key, row) in &source.stale {
-            stale.entry(row.content).or_default().push(*key);
+        if let Some(source) = &self.pair.source {
+            let mut lacking = self.messages(source, &mut used);
+            // The copy with the same date first, so that none takes another's.
+            for dated in [true, false] {
+                lacking.retain(|l| {
+                    let date = dated.then_some(l.row.date);
+                    match self.take(&mut free, l.row.content, date) {
+                        Some(copy) => {
+                            used.insert(copy);
+                            self.adopt(l, copy);
+                            false
+                        }
+                        None => true,
+                    }
+                });
+            }
+            for l in &lacking {
+                self.make(l);
+            }
+            self.vanished_again(source, &mut free, &mut used);
+            if self.pair.target.as_ref().is_none_or(|t| t.gone) && !source.gone {
+                self.plan.create.insert(self.folder.clone());
+            }
         }
+        self.tombstones_again(&mut free, &mut used);
+        self.forget_foreign(&used);
+    }
+
+    /// Goes through what the source shows: what is new is copied, what has its copy is compared. What has none
+    /// comes back.
+    fn messages(&mut self, source: &'a Side, used: &mut BTreeSet<Place>) -> Vec<Lacking<'a>> {
+        let mut lacking = Vec::new();
         let mut wanted = Vec::new();
         for shown in &source.shown {
             if source.unreadable.contains(&shown.uid) {
                 continue;
             }
             let at = place(source, shown.uid);
-            match source.rows.get(&shown.uid) {
-                None => {
-                    let copy = Copy {
-                        uid: shown.uid,
-                        size: shown.size,
-                    };
-                    self.plan
-                        .copies
-                        .entry(self.folder.clone())
-                        .or_default()
-                        .push(copy);
-                }
-                Some(row) if row.quarantined => {}
-                Some(row) if row.copy.is_some() => {
-                    self.linked(at, row, shown, &mut free, &mut used)
-                }
-                Some(row) => {
-                    let again = stale.get_mut(&row.content).and_then(Vec::pop);
-                    wanted.push((at, row, shown, again));
-                }
+            let Some(row) = source.rows.get(&shown.uid) else {
+                let copy = Copy {
+                    uid: shown.uid,
+                    size: shown.size,
+                };
+                let copies = self.plan.copies.entry(self.folder.clone());
+                copies.or_default().push(copy);
+                continue;
+            };
+            if (row.copy.is_some() || row.quarantined) && !row.flags.same(&shown.flags) {
+                self.plan.records.push(Record::SourceFlags {
+                    source: at,
+                    flags: shown.flags.clone(),
+                });
+            }
+            match row.copy {
+                _ if row.quarantined => {}
+                Some(copy) => lacking.extend(self.linked(at, row, shown, copy, used)),
+                None => wanted.push((at, row, shown)),
             }
         }
-        for (at, row, shown, again) in wanted {
-            self.unlinked(at, row, shown, again, &mut free, &mut used);
+        let mut again = again(source, &wanted);
+        for (at, row, shown) in wanted {
+            lacking.extend(self.unlinked(at, row, shown, again.remove(&at), used));
         }
-        self.tombstones_again(&mut free, &mut used);
-        if self.pair.target.as_ref().is_none_or(|t| t.gone) && !source.gone {
-            self.plan.create.insert(self.folder.clone());
-        }
-        self.forget_foreign(&used);
+        lacking
     }
 
-    /// Copies on the target that nothing points at, by content.
-    fn free_copies(&self) -> BTreeMap<ContentId, Vec<(u32, InternalDate)>> {
-        let mut free: BTreeMap<ContentId, Vec<(u32, InternalDate)>> = BTreeMap::new();
+    fn free_copies(&self) -> Free {
+        let mut free = Free::new();
         if let Some(target) = &self.pair.target {
             for shown in &target.shown {
                 if let Some(row) = target.rows.get(&shown.uid)
@@ -553,150 +624,136 @@ impl FolderPlan<'_, '_> {
         free
     }
 
+    /// Takes a copy out of those that are free: one of this date, or any.
     fn take(
         &self,
-        free: &mut BTreeMap<ContentId, Vec<(u32, InternalDate)>>,
+        free: &mut Free,
         content: ContentId,
-        date: InternalDate,
+        date: Option<InternalDate>,
     ) -> Option<Place> {
         let target = self.pair.target.as_ref()?;
         let copies = free.get_mut(&content)?;
-        let best = copies.iter().position(|(_, d)| *d == date).unwrap_or(0);
-        (best < copies.len()).then(|| place(target, copies.remove(best).0))
+        let fits = |(_, d): &(u32, InternalDate)| date.is_none_or(|date| date == *d);
+        let best = copies.iter().position(fits)?;
+        Some(place(target, copies.remove(best).0))
     }
 
-    /// A message whose copy is known.
+    /// A copy for a message that has none.
+    fn adopt(&mut self, lacking: &Lacking<'_>, copy: Place) {
+        let source = lacking.at;
+        let stale = |from: &Place| {
+            let target = self.pair.target.as_ref();
+            target.is_some_and(|t| t.stale.contains_key(&(from.generation, from.uid)))
+        };
+        let from = lacking.had.map(|(from, _)| from).filter(stale);
+        self.plan.records.push(match from {
+            Some(from) => Record::TargetAgain {
+                source,
+                from,
+                to: copy,
+            },
+            None => Record::Adopt { source, copy },
+        });
+        self.flags_at(copy, &lacking.shown.flags);
+    }
+
+    /// Sends a message that has no copy, unless that did not help before.
+    fn make(&mut self, lacking: &Lacking<'_>) {
+        let source = lacking.at;
+        if lacking.put_backs > 0 {
+            self.plan.records.push(Record::DoesNotStay { source });
+            return;
+        }
+        if let Some((copy, class)) = lacking.had {
+            if class == Class::MissingAtStandby {
+                self.plan.records.push(Record::ForgetCopy { source, copy });
+            }
+            self.plan.lost.put_back += 1;
+        }
+        let repair = lacking.had.map(|(_, class)| class);
+        self.send(source, lacking.row, &lacking.shown.flags, repair);
+    }
+
+    /// A message whose copy is known; it comes back if that copy is none any more.
     fn linked(
         &mut self,
         at: Place,
-        row: &Row,
-        shown: &Shown,
-        free: &mut BTreeMap<ContentId, Vec<(u32, InternalDate)>>,
+        row: &'a Row,
+        shown: &'a Shown,
+        copy: Place,
         used: &mut BTreeSet<Place>,
-    ) {
-        let Some(copy) = row.copy else { return };
-        if !row.flags.same(&shown.flags) {
-            self.plan.records.push(Record::SourceFlags {
-                source: at,
-                flags: shown.flags.clone(),
-            });
-        }
-        let target = self
-            .pair
-            .target
-            .as_ref()
-            .filter(|t| t.folder == copy.folder && t.generation == copy.generation);
-        let there = target.and_then(|t| {
-            t.shown
-                .binary_search_by_key(&copy.uid, |s| s.uid)
-                .ok()
-                .and_then(|i| t.shown.get(i))
-                .map(|s| (t, s))
-        });
+    ) -> Option<Lacking<'a>> {
+        let lacking = |had| Lacking {
+            at,
+            row,
+            shown,
+            had,
+            put_backs: row.put_backs,
+        };
+        let target = self.pair.target.as_ref();
+        let here = target.filter(|t| t.folder == copy.folder);
+        let there = here
+            .filter(|t| t.generation == copy.generation)
+            .and_then(|t| Some((t, shown_at(t, copy.uid)?)));
         if let Some((target, there)) = there {
             used.insert(copy);
-            match target.rows.get(&copy.uid) {
-                Some(known) if known.content != row.content => {
-                    // Altered: the right copy is put beside it, once.
-                    self.lost(at, row, shown, copy, Class::Altered);
-                }
-                known => {
-                    if known.is_some_and(|known| !known.flags.same(&there.flags)) {
-                        self.plan.records.push(Record::TargetFlags {
-                            target: copy,
-                            flags: there.flags.clone(),
-                        });
-                    }
-                    let repair = row.flags.same(&shown.flags);
-                    self.flags(target.folder, &shown.flags, there, repair);
-                }
+            let known = target.rows.get(&copy.uid);
+            if known.is_some_and(|known| known.content != row.content) {
+                // The right copy is put beside it.
+                return Some(lacking(Some((copy, Class::Altered))));
             }
-            return;
+            if known.is_some_and(|known| !known.flags.same(&there.flags)) {
+                self.plan.records.push(Record::TargetFlags {
+                    target: copy,
+                    flags: there.flags.clone(),
+                });
+            }
+            let repair = row.flags.same(&shown.flags);
+            self.flags(target.folder, &shown.flags, there, repair);
+            return None;
         }
-        let elsewhere = self
-            .pair
-            .target
-            .as_ref()
-            .is_none_or(|t| t.folder != copy.folder)
-            && self.is_shown(copy);
-        if elsewhere
-            && self.scene.view.target_moves
-            && self
-                .row_at(copy)
-                .is_some_and(|row| row.origin == Origin::Written)
-        {
-            // A move that was written down and did not come to its end.
+        if here.is_none() && self.is_shown(copy) {
+            // A move or a rename was written down, and the copy has not followed it.
             used.insert(copy);
-            self.move_copy(copy, at);
-            return;
-        }
-        if let Some(found) = self.take(free, row.content, row.date) {
-            used.insert(found);
-            let stale = self
-                .pair
-                .target
-                .as_ref()
-                .is_some_and(|t| t.stale.contains_key(&(copy.generation, copy.uid)));
-            self.plan.records.push(if stale {
-                Record::TargetAgain {
-                    source: at,
-                    from: copy,
-                    to: found,
-                }
-            } else {
-                Record::Adopt {
-                    source: at,
-                    copy: found,
-                }
+            if self.moves(copy) {
+                self.move_copy(copy, at);
+                return None;
+            }
+            self.leave_behind(at, copy);
+            return Some(Lacking {
+                put_backs: 0,
+                ..lacking(None)
             });
-            self.flags_at(found, &shown.flags);
-        } else {
-            self.lost(at, row, shown, copy, Class::MissingAtStandby);
         }
+        Some(lacking(Some((copy, Class::MissingAtStandby))))
     }
 
-    fn lost(&mut self, at: Place, row: &Row, shown: &Shown, copy: Place, class: Class) {
-        if row.put_backs > 0 {
-            self.plan.records.push(Record::DoesNotStay { source: at });
-            return;
-        }
-        if class == Class::MissingAtStandby {
-            self.plan
-                .records
-                .push(Record::ForgetCopy { source: at, copy });
-        }
-        self.plan.lost.put_back += 1;
-        self.send(at, row, &shown.flags, Some(class));
-    }
-
-    /// A message that was read and has no copy yet.
+    /// A message that was read and has no copy yet; it comes back if it still has none.
     fn unlinked(
         &mut self,
         at: Place,
-        row: &Row,
-        shown: &Shown,
-        again: Option<(u32, u32)>,
-        free: &mut BTreeMap<ContentId, Vec<(u32, InternalDate)>>,
+        row: &'a Row,
+        shown: &'a Shown,
+        again: Option<(Place, &'a Row)>,
         used: &mut BTreeSet<Place>,
-    ) {
-        if let (Some((generation, uid)), Some(source)) = (again, &self.pair.source) {
-            let from = Place {
-                folder: source.folder,
-                generation,
-                uid,
-            };
+    ) -> Option<Lacking<'a>> {
+        let mut lacking = Lacking {
+            at,
+            row,
+            shown,
+            had: None,
+            put_backs: 0,
+        };
+        if let Some((from, old)) = again {
             self.found.places.insert(from);
             self.plan.records.push(Record::SourceAgain { from, to: at });
-            if let Some(copy) = source
-                .stale
-                .get(&(generation, uid))
-                .and_then(|row| row.copy)
-            {
+            if let Some(copy) = old.copy {
                 used.insert(copy);
                 self.flags_at(copy, &shown.flags);
-                return;
+                return None;
             }
-        } else if let Some((from, old_folder)) = self.moved_from(row, at) {
+            lacking.put_backs = old.put_backs;
+        } else if let Some(from) = self.moved_from(row, at) {
             let copy = self.row_at(from).and_then(|old| old.copy);
             self.found.places.insert(from);
             self.plan.records.push(Record::Moved {
@@ -704,20 +761,23 @@ impl FolderPlan<'_, '_> {
                 to: at,
                 folder: self.folder.clone(),
             });
-            if let Some(copy) = copy.filter(|copy| self.is_shown(*copy)) {
+            if let Some(copy) = copy {
                 used.insert(copy);
-                let written = self
-                    .row_at(copy)
-                    .is_some_and(|row| row.origin == Origin::Written);
-                if written && self.scene.view.target_moves && old_folder != *self.folder {
-                    self.move_copy(copy, at);
-                    return;
+                let target = self.pair.target.as_ref();
+                if target.is_some_and(|t| t.folder == copy.folder) {
+                    // Another UID in the same folder.
+                    self.flags_at(copy, &shown.flags);
+                    return None;
                 }
-                self.plan.records.push(Record::LeftBehind {
-                    source: at,
-                    copy,
-                    folder: old_folder,
-                });
+                if !self.is_shown(copy) {
+                    // Lost, or of an ended generation: the next round sees it as this message's own.
+                    return None;
+                }
+                if self.moves(copy) {
+                    self.move_copy(copy, at);
+                    return None;
+                }
+                self.leave_behind(at, copy);
             }
         } else if let Some(tombstone) = self.tombstone(row) {
             let (id, copy) = (tombstone.id, tombstone.copy);
@@ -731,25 +791,40 @@ impl FolderPlan<'_, '_> {
                 used.insert(copy);
                 self.plan.records.push(Record::Adopt { source: at, copy });
                 self.flags_at(copy, &shown.flags);
-                return;
+                return None;
             }
         }
-        match self.take(free, row.content, row.date) {
-            Some(copy) => {
-                used.insert(copy);
-                self.plan.records.push(Record::Adopt { source: at, copy });
-                self.flags_at(copy, &shown.flags);
-            }
-            None => self.send(at, row, &shown.flags, None),
-        }
+        Some(lacking)
     }
 
-    fn moved_from(&self, row: &Row, at: Place) -> Option<(Place, LogicalFolder)> {
+    /// Whether a copy can and may be moved on the target.
+    fn moves(&self, copy: Place) -> bool {
+        let ours = |row: &Row| row.origin == Origin::Written;
+        self.scene.view.target_moves && self.row_at(copy).is_some_and(ours)
+    }
+
+    fn leave_behind(&mut self, source: Place, copy: Place) {
+        let folder = self.scene.view.pairs.iter().find_map(|(name, pair)| {
+            let target = pair.target.as_ref()?;
+            (target.folder == copy.folder).then(|| name.clone())
+        });
+        self.plan
+            .records
+            .extend(folder.map(|folder| Record::LeftBehind {
+                source,
+                copy,
+                folder,
+            }));
+    }
+
+    /// Where a message vanished that is this one; in the same folder first.
+    fn moved_from(&self, row: &Row, at: Place) -> Option<Place> {
         let places = self.scene.vanished.get(&(row.content, row.date))?;
         places
             .iter()
-            .find(|(from, _)| !self.found.places.contains(from) && *from != at)
-            .map(|(from, folder)| (*from, (*folder).clone()))
+            .filter(|from| !self.found.places.contains(from))
+            .min_by_key(|from| from.folder != at.folder)
+            .copied()
     }
 
     fn tombstone(&self, row: &Row) -> Option<&Tombstone> {
@@ -766,12 +841,36 @@ impl FolderPlan<'_, '_> {
             .max_by_key(|t| t.date == row.date)
     }
 
+    /// Copies of an ended generation whose message vanished on the source meanwhile: what becomes of it is
+    /// decided with the copy in hand.
+    fn vanished_again(&mut self, source: &Side, free: &mut Free, used: &mut BTreeSet<Place>) {
+        let Some(target) = self.pair.target.as_ref().filter(|t| !t.stale.is_empty()) else {
+            return;
+        };
+        let shown = shown_uids(source);
+        for (uid, row) in source.rows.iter().filter(|(uid, _)| !shown.contains(uid)) {
+            let ended = |c: &Place| c.folder == target.folder && c.generation != target.generation;
+            let Some(from) = row.copy.filter(ended) else {
+                continue;
+            };
+            if let Some(to) = self.take_best(free, row.content, row.date) {
+                used.insert(to);
+                self.plan.records.push(Record::TargetAgain {
+                    source: place(source, *uid),
+                    from,
+                    to,
+                });
+            }
+        }
+    }
+
+    fn take_best(&self, free: &mut Free, content: ContentId, date: InternalDate) -> Option<Place> {
+        self.take(free, content, Some(date))
+            .or_else(|| self.take(free, content, None))
+    }
+
     /// Copies of an ended generation that a tombstone points at.
-    fn tombstones_again(
-        &mut self,
-        free: &mut BTreeMap<ContentId, Vec<(u32, InternalDate)>>,
-        used: &mut BTreeSet<Place>,
-    ) {
+    fn tombstones_again(&mut self, free: &mut Free, used: &mut BTreeSet<Place>) {
         let Some(target) = &self.pair.target else {
             return;
         };
@@ -783,7 +882,7 @@ impl FolderPlan<'_, '_> {
                 continue;
             };
             if !self.found.tombstones.contains(&tombstone.id)
-                && let Some(to) = self.take(free, tombstone.content, tombstone.date)
+                && let Some(to) = self.take_best(free, tombstone.content, tombstone.date)
             {
                 used.insert(to);
                 self.plan.records.push(Record::TombstoneAgain {
@@ -818,10 +917,7 @@ impl FolderPlan<'_, '_> {
             target
                 && side.folder == copy.folder
                 && side.generation == copy.generation
-                && side
-                    .shown
-                    .binary_search_by_key(&copy.uid, |s| s.uid)
-                    .is_ok()
+                && shown_at(side, copy.uid).is_some()
         })
     }
 
@@ -877,8 +973,8 @@ impl FolderPlan<'_, '_> {
         else {
             return;
         };
-        if let Ok(index) = target.shown.binary_search_by_key(&copy.uid, |s| s.uid)
-            && let Some(there) = target.shown.get(index)
+        if let Some(there) =
+            shown_at(target, copy.uid).filter(|_| target.generation == copy.generation)
         {
             self.flags(target.folder, wanted, there, false);
         }
@@ -939,7 +1035,19 @@ impl FolderPlan<'_, '_> {
 
 /// Takes out what the guard holds back. New mail, adoption and what was found again stay.
 fn hold_back(plan: &mut Plan) {
+    let moved: BTreeSet<Place> = plan
+        .records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Moved { to, .. } => Some(*to),
+            _ => None,
+        })
+        .collect();
     plan.records.retain(|record| {
+        // What becomes of a moved message is decided when its move is.
+        if let Record::Adopt { source, .. } = record {
+            return !moved.contains(source);
+        }
         !matches!(
             record,
             Record::Tombstone { .. }
@@ -953,7 +1061,7 @@ fn hold_back(plan: &mut Plan) {
     plan.moves.clear();
     plan.flags.clear();
     for sends in plan.sends.values_mut() {
-        sends.retain(|send| send.repair.is_none());
+        sends.retain(|send| send.repair.is_none() && !moved.contains(&send.source));
     }
     plan.sends.retain(|_, sends| !sends.is_empty());
 }
@@ -976,3 +1084,6 @@ fn digest(plan: &Plan) -> String {
     }
     hex::encode(hasher.finalize().as_bytes().get(..8).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! Random histories of two accounts: whatever happens, and wherever a run is cut off, a few rounds bring the
+//! target to what the source holds, nothing is sent twice, nothing goes.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::world::{Budget, Mail, World};
+use super::*;
+
+const FOLDERS: [&str; 4] = ["INBOX", "A", "A/B", "\\Sent"];
+/// Few texts, so that equal copies are ordinary, two of them of one size.
+const TEXTS: [&str; 5] = ["x", "y", "longer", "other!", "the longest of all"];
+const FLAGS: [&str; 4] = ["", "\\Seen", "\\Seen work", "\\Flagged"];
+
+#[derive(Debug, Clone)]
+enum Event {
+    Deliver(usize, usize, i64),
+    Delete(Index),
+    Move(Index, usize),
+    Mark(Index, usize),
+    Renumber(usize),
+    Rename(usize, usize),
+    DropFolder(usize),
+    TargetDeliver(usize, usize),
+    TargetDelete(Index),
+    TargetMark(Index, usize),
+    TargetRenumber(usize),
+    TargetDropFolder(usize),
+    /// A run that is cut off after so many steps.
+    Run(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let folder = || 0..FOLDERS.len();
+    let index = any::<Index>;
+    prop_oneof![
+        6 => (folder(), 0..TEXTS.len(), 0..3i64).prop_map(|(f, t, d)| Event::Deliver(f, t, d)),
+        2 => index().prop_map(Event::Delete),
+        3 => (index(), folder()).prop_map(|(i, f)| Event::Move(i, f)),
+        2 => (index(), 0..FLAGS.len()).prop_map(|(i, f)| Event::Mark(i, f)),
+        1 => folder().prop_map(Event::Renumber),
+        1 => (folder(), folder()).prop_map(|(a, b)| Event::Rename(a, b)),
+        1 => folder().prop_map(Event::DropFolder),
+        1 => (folder(), 0..TEXTS.len()).prop_map(|(f, t)| Event::TargetDeliver(f, t)),
+        1 => index().prop_map(Event::TargetDelete),
+        1 => (index(), 0..FLAGS.len()).prop_map(|(i, f)| Event::TargetMark(i, f)),
+        1 => folder().prop_map(Event::TargetRenumber),
+        1 => folder().prop_map(Event::TargetDropFolder),
+        6 => (0..12usize).prop_map(Event::Run),
+    ]
+}
+
+/// Messages by folder and text.
+type Counts = BTreeMap<(String, String), usize>;
+
+fn counts(world: &super::world::Account) -> Counts {
+    let mut counts = Counts::new();
+    for (folder, mailbox) in &world.boxes {
+        for mail in mailbox.mails.values() {
+            *counts
+                .entry((folder.clone(), mail.text.clone()))
+                .or_default() += 1;
+        }
+    }
+    counts
+}
+
+fn by_text<'a>(all: impl Iterator<Item = (&'a str, usize)>) -> BTreeMap<String, usize> {
+    let mut sums = BTreeMap::new();
+    for (text, count) in all {
+        *sums.entry(text.to_owned()).or_default() += count;
+    }
+    sums
+}
+
+fn texts(account: &super::world::Account) -> BTreeMap<String, usize> {
+    let counts = counts(account);
+    by_text(counts.iter().map(|((_, text), n)| (text.as_str(), *n)))
+}
+
+struct Run {
+    world: World,
+    /// What was ever delivered to the source, by text.
+    delivered: BTreeMap<String, usize>,
+    /// What others did to the target: mail they put there, mail they deleted.
+    foreign: BTreeMap<String, usize>,
+    deleted: BTreeMap<String, usize>,
+}
+
+fn pick(account: &super::world::Account, index: &Index) -> Option<(String, u32)> {
+    let all: Vec<(String, u32)> = account
+        .boxes
+        .iter()
+        .flat_map(|(name, mailbox)| mailbox.mails.keys().map(|uid| (name.clone(), *uid)))
+        .collect();
+    (!all.is_empty()).then(|| index.get(&all).clone())
+}
+
+impl Run {
+    fn new(moves: bool) -> Self {
+        let mut world = World::new();
+        world.moves = moves;
+        // What the guard holds is tested for itself.
+        world.guard.min_messages = u64::MAX;
+        Self {
+            world,
+            delivered: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+        }
+    }
+
+    fn happen(&mut self, event: &Event) {
+        let w = &mut self.world;
+        match event {
+            Event::Deliver(folder, text, date) => {
+                w.source
+                    .deliver(FOLDERS[*folder], Mail::new(TEXTS[*text]).at(*date));
+                *self.delivered.entry(TEXTS[*text].to_owned()).or_default() += 1;
+            }
+            Event::Delete(index) => {
+                if let Some((folder, uid)) = pick(&w.source, index) {
+                    w.source.delete(&folder, uid);
+                }
+            }
+            Event::Move(index, to) => {
+                if let Some((folder, uid)) = pick(&w.source, index) {
+                    w.source.move_to(&folder, uid, FOLDERS[*to]);
+                }
+            }
+            Event::Mark(index, flags) => {
+                if let Some((folder, uid)) = pick(&w.source, index) {
+                    w.source.mark(&folder, uid, FLAGS[*flags]);
+                }
+            }
+            Event::Renumber(folder) => {
+                if w.source.boxes.contains_key(FOLDERS[*folder]) {
+                    w.source.renumber(FOLDERS[*folder]);
+                }
+            }
+            Event::Rename(from, to) => {
+                let (from, to) = (FOLDERS[*from], FOLDERS[*to]);
+                if w.source.boxes.contains_key(from) && !w.source.boxes.contains_key(to) {
+                    w.source.rename(from, to);
+                }
+            }
+            Event::DropFolder(folder) => {
+                w.source.boxes.remove(FOLDERS[*folder]);
+            }
+            Event::TargetDeliver(folder, text) => {
+                w.target.deliver(FOLDERS[*folder], TEXTS[*text]);
+                *self.foreign.entry(TEXTS[*text].to_owned()).or_default() += 1;
+            }
+            Event::TargetDelete(index) => {
+                if let Some((folder, uid)) = pick(&w.target, index) {
+                    let mail = w.target.delete(&folder, uid);
+                    *self.deleted.entry(mail.text).or_default() += 1;
+                }
+            }
+            Event::TargetMark(index, flags) => {
+                if let Some((folder, uid)) = pick(&w.target, index) {
+                    w.target.mark(&folder, uid, FLAGS[*flags]);
+                }
+            }
+            Event::TargetRenumber(folder) => {
+                if w.target.boxes.contains_key(FOLDERS[*folder]) {
+                    w.target.renumber(FOLDERS[*folder]);
+                }
+            }
+            Event::TargetDropFolder(folder) => {
+                if let Some(mailbox) = w.target.boxes.remove(FOLDERS[*folder]) {
+                    for mail in mailbox.mails.into_values() {
+                        *self.deleted.entry(mail.text).or_default() += 1;
+                    }
+                }
+            }
+            Event::Run(steps) => {
+                let mut budget = Budget(*steps);
+                loop {
+                    let next = w.next();
+                    if matches!(&next, Next::Act(plan) if plan.is_empty()) {
+                        break;
+                    }
+                    if w.carry_out(&next, &mut budget).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was sent, by text.
+    fn sent(&self) -> BTreeMap<String, usize> {
+        by_text(self.world.sent.iter().map(|(_, text)| (text.as_str(), 1)))
+    }
+
+    fn check(&mut self) {
+        let acts = self.world.settle();
+        assert!(acts <= 4, "{acts} rounds");
+        let w = &self.world;
+        // Every message of the source has its own copy in the same folder, but for what does not stay.
+        let mut copies = BTreeSet::new();
+        for (folder, mailbox) in &w.source.boxes {
+            let known = w.source.known[folder];
+            for (uid, mail) in &mailbox.mails {
+                let at = Place {
+                    folder: known.folder,
+                    generation: known.generation,
+                    uid: *uid,
+                };
+                let row = &w.source.rows[&at];
+                assert_eq!(row.content, mail.content());
+                if row.quarantined {
+                    continue;
+                }
+                let copy = row.copy.expect("a copy");
+                assert!(copies.insert(copy), "two messages share a copy");
+                assert_eq!(w.target.name_of(copy.folder), Some(folder.as_str()));
+                assert_eq!(w.target.known[folder].generation, copy.generation);
+                let there = &w.target.boxes[folder].mails[&copy.uid];
+                assert_eq!((&there.text, &there.flags), (&mail.text, &mail.flags));
+            }
+        }
+        // Nothing went from the target but what others deleted.
+        let there = texts(&w.target);
+        for text in TEXTS {
+            let of = |map: &BTreeMap<String, usize>| map.get(text).copied().unwrap_or_default();
+            let all = of(&self.foreign) + of(&self.sent()) - of(&self.deleted);
+            assert_eq!(of(&there), all, "{text}");
+        }
+    }
+
+    /// Nothing was sent twice: a message once, and once more for each copy that others deleted.
+    fn check_sent(&self) {
+        let sent = self.sent();
+        for text in TEXTS {
+            let of = |map: &BTreeMap<String, usize>| map.get(text).copied().unwrap_or_default();
+            let allowed = of(&self.delivered) + of(&self.deleted);
+            assert!(of(&sent) <= allowed, "{text}: {} > {allowed}", of(&sent));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_history_converges(
+        events in proptest::collection::vec(event(), 1..40),
+        moves in any::<bool>(),
+    ) {
+        let mut run = Run::new(moves);
+        for event in &events {
+            run.happen(event);
+        }
+        run.check();
+    }
+
+    /// Without folders that others rename or drop and without targets that cannot move, where what cannot be
+    /// followed is sent anew.
+    #[test]
+    fn nothing_is_sent_twice(events in proptest::collection::vec(event(), 1..40)) {
+        let mut run = Run::new(true);
+        for event in &events {
+            let follows = !matches!(
+                event,
+                Event::Rename(..) | Event::DropFolder(_) | Event::TargetDeliver(..)
+            );
+            if follows {
+                run.happen(event);
+            }
+        }
+        run.check();
+        run.check_sent();
+    }
+}

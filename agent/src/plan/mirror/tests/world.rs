@@ -1,0 +1,735 @@
+//! Two accounts and a ledger in memory, and an executor that does to them what a plan says and nothing else.
+//! It can be cut off between any two of its steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::super::*;
+use crate::plan::identity::MemberId;
+
+/// A message in an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    pub text: String,
+    pub date: i64,
+    pub flags: Flags,
+}
+
+impl Mail {
+    pub fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            date: 0,
+            flags: Flags::default(),
+        }
+    }
+
+    pub fn at(mut self, date: i64) -> Self {
+        self.date = date;
+        self
+    }
+
+    pub fn flags(mut self, flags: &str) -> Self {
+        self.flags = flags.parse().unwrap();
+        self
+    }
+
+    pub fn content(&self) -> ContentId {
+        ContentId::of(self.text.as_bytes())
+    }
+}
+
+impl From<&str> for Mail {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+/// A folder on a server.
+#[derive(Debug, Clone)]
+pub struct Mailbox {
+    pub uidvalidity: u32,
+    pub uidnext: u32,
+    pub mails: BTreeMap<u32, Mail>,
+}
+
+/// What the ledger knows of a folder.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    pub folder: FolderId,
+    pub generation: u32,
+    pub uidvalidity: u32,
+}
+
+/// An account on its server, and what the ledger knows of it.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    pub boxes: BTreeMap<String, Mailbox>,
+    pub known: BTreeMap<String, Known>,
+    pub rows: BTreeMap<Place, Row>,
+    first_id: i64,
+    next_id: i64,
+    next_validity: u32,
+}
+
+impl Account {
+    fn new(first_id: i64) -> Self {
+        Self {
+            first_id,
+            next_id: first_id,
+            ..Self::default()
+        }
+    }
+
+    fn validity(&mut self) -> u32 {
+        self.next_validity += 1;
+        self.next_validity
+    }
+
+    pub fn make(&mut self, folder: &str) {
+        if !self.boxes.contains_key(folder) {
+            let uidvalidity = self.validity();
+            let empty = Mailbox {
+                uidvalidity,
+                uidnext: 1,
+                mails: BTreeMap::new(),
+            };
+            self.boxes.insert(folder.to_owned(), empty);
+        }
+    }
+
+    pub fn deliver(&mut self, folder: &str, mail: impl Into<Mail>) -> u32 {
+        self.make(folder);
+        let mailbox = self.boxes.get_mut(folder).unwrap();
+        let uid = mailbox.uidnext;
+        mailbox.uidnext += 1;
+        mailbox.mails.insert(uid, mail.into());
+        uid
+    }
+
+    pub fn delete(&mut self, folder: &str, uid: u32) -> Mail {
+        self.boxes
+            .get_mut(folder)
+            .unwrap()
+            .mails
+            .remove(&uid)
+            .unwrap()
+    }
+
+    pub fn mark(&mut self, folder: &str, uid: u32, flags: &str) {
+        let mailbox = self.boxes.get_mut(folder).unwrap();
+        mailbox.mails.get_mut(&uid).unwrap().flags = flags.parse().unwrap();
+    }
+
+    pub fn move_to(&mut self, from: &str, uid: u32, to: &str) -> u32 {
+        let mail = self.delete(from, uid);
+        self.deliver(to, mail)
+    }
+
+    /// A new UIDVALIDITY, the same mail under other UIDs.
+    pub fn renumber(&mut self, folder: &str) {
+        let uidvalidity = self.validity();
+        let mailbox = self.boxes.get_mut(folder).unwrap();
+        let mails = std::mem::take(&mut mailbox.mails);
+        mailbox.uidvalidity = uidvalidity;
+        mailbox.mails = (7..).zip(mails.into_values()).collect();
+        mailbox.uidnext = 7 + u32::try_from(mailbox.mails.len()).unwrap();
+    }
+
+    pub fn rename(&mut self, from: &str, to: &str) {
+        let mailbox = self.boxes.remove(from).unwrap();
+        assert!(self.boxes.insert(to.to_owned(), mailbox).is_none());
+    }
+
+    fn learn(&mut self) {
+        for (name, mailbox) in &self.boxes {
+            let known = self.known.entry(name.clone()).or_insert_with(|| {
+                self.next_id += 1;
+                Known {
+                    folder: FolderId(self.next_id),
+                    generation: 1,
+                    uidvalidity: mailbox.uidvalidity,
+                }
+            });
+            if known.uidvalidity != mailbox.uidvalidity {
+                known.uidvalidity = mailbox.uidvalidity;
+                known.generation += 1;
+            }
+        }
+    }
+
+    fn side(&self, name: &str) -> Option<Side> {
+        let known = self.known.get(name)?;
+        let mailbox = self.boxes.get(name);
+        let mut side = Side {
+            folder: known.folder,
+            mailbox: name.to_owned(),
+            uidvalidity: known.uidvalidity,
+            generation: known.generation,
+            shown: Vec::new(),
+            rows: BTreeMap::new(),
+            stale: BTreeMap::new(),
+            gone: mailbox.is_none(),
+            unreadable: BTreeSet::new(),
+        };
+        let mails = mailbox.iter().flat_map(|m| &m.mails);
+        side.shown.extend(mails.map(|(uid, mail)| Shown {
+            uid: *uid,
+            size: size(mail),
+            date: InternalDate(mail.date),
+            flags: mail.flags.clone(),
+        }));
+        for (at, row) in self.rows.iter().filter(|(at, _)| at.folder == known.folder) {
+            if at.generation == known.generation {
+                side.rows.insert(at.uid, row.clone());
+            } else {
+                side.stale.insert((at.generation, at.uid), row.clone());
+            }
+        }
+        Some(side)
+    }
+
+    pub fn name_of(&self, folder: FolderId) -> Option<&str> {
+        let found = self.known.iter().find(|(_, known)| known.folder == folder);
+        found.map(|(name, _)| name.as_str())
+    }
+
+    fn place(&self, name: &str, uid: u32) -> Place {
+        let known = self.known[name];
+        Place {
+            folder: known.folder,
+            generation: known.generation,
+            uid,
+        }
+    }
+
+    fn mail(&self, at: Place) -> Option<&Mail> {
+        let name = self.name_of(at.folder)?;
+        let current = self.known[name].generation == at.generation;
+        self.boxes.get(name).filter(|_| current)?.mails.get(&at.uid)
+    }
+}
+
+fn size(mail: &Mail) -> u32 {
+    u32::try_from(mail.text.len()).unwrap()
+}
+
+/// Everything.
+#[derive(Debug, Clone)]
+pub struct World {
+    pub source: Account,
+    pub target: Account,
+    pub tombstones: Vec<Tombstone>,
+    pub moves: bool,
+    pub refused: BTreeSet<String>,
+    pub guard: Guard,
+    pub confirmed: Option<String>,
+    /// What was appended to the target, in order: folder and text.
+    pub sent: Vec<(String, String)>,
+    /// What was appended and is not linked yet.
+    batch: Vec<(FolderId, ContentId)>,
+    buried: i64,
+}
+
+/// The executor was cut off.
+#[derive(Debug)]
+pub struct Cut;
+
+/// How many more steps the executor may take.
+pub struct Budget(pub usize);
+
+impl Budget {
+    fn step(&mut self) -> Result<(), Cut> {
+        self.0 = self.0.checked_sub(1).ok_or(Cut)?;
+        Ok(())
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self {
+            source: Account::new(0),
+            target: Account::new(100),
+            tombstones: Vec::new(),
+            moves: true,
+            refused: BTreeSet::new(),
+            guard: Guard::default(),
+            confirmed: None,
+            sent: Vec::new(),
+            batch: Vec::new(),
+            buried: 0,
+        }
+    }
+
+    pub fn view(&mut self) -> View {
+        self.source.learn();
+        self.target.learn();
+        let names: BTreeSet<&String> = self
+            .source
+            .known
+            .keys()
+            .chain(self.target.known.keys())
+            .collect();
+        let pair = |name: &&String| {
+            let pair = Pair {
+                source: self.source.side(name),
+                target: self.target.side(name),
+            };
+            (LogicalFolder::from_stored(name), pair)
+        };
+        View {
+            pairs: names.iter().map(pair).collect(),
+            tombstones: self.tombstones.clone(),
+            known_on_source: u64::try_from(self.source.rows.len()).unwrap(),
+            target_moves: self.moves,
+            refused_keywords: self.refused.clone(),
+        }
+    }
+
+    pub fn next(&mut self) -> Next {
+        let view = self.view();
+        plan(
+            &view,
+            self.guard,
+            History::default(),
+            self.confirmed.as_deref(),
+        )
+    }
+
+    /// Plans and carries out once; what was planned, as text.
+    pub fn step(&mut self) -> String {
+        let next = self.next();
+        let text = self.show(&next);
+        self.carry_out(&next, &mut Budget(usize::MAX)).unwrap();
+        text
+    }
+
+    /// Until nothing is left to do but what is held back; how many plans had something to do.
+    pub fn settle(&mut self) -> usize {
+        let mut acts = 0;
+        for _ in 0..50 {
+            let next = self.next();
+            if let Next::Act(plan) = &next {
+                if plan.is_empty() {
+                    return acts;
+                }
+                acts += 1;
+            }
+            self.carry_out(&next, &mut Budget(usize::MAX)).unwrap();
+        }
+        let next = self.next();
+        panic!("it never ends:\n{}\n{self:#?}", self.show(&next));
+    }
+
+    pub fn carry_out(&mut self, next: &Next, budget: &mut Budget) -> Result<(), Cut> {
+        match next {
+            Next::Rename(rename) => self.follow_rename(rename, budget),
+            Next::Read(read) => self.read(read, budget),
+            Next::Act(plan) => self.act(plan, budget),
+        }
+    }
+
+    fn follow_rename(&mut self, rename: &Rename, budget: &mut Budget) -> Result<(), Cut> {
+        let to = rename.folder.as_str();
+        if let Some(folder) = rename.target {
+            budget.step()?;
+            let old = self.target.name_of(folder).unwrap().to_owned();
+            self.target.rename(&old, to);
+            let known = self.target.known.remove(&old).unwrap();
+            self.target.known.insert(to.to_owned(), known);
+            for tombstone in &mut self.tombstones {
+                if tombstone.copy.is_some_and(|copy| copy.folder == folder) {
+                    tombstone.folder = rename.folder.clone();
+                }
+            }
+        }
+        let new = self.source.known.remove(to).unwrap();
+        assert_eq!(new.folder, rename.to);
+        assert!(self.source.rows.keys().all(|at| at.folder != new.folder));
+        let old = self.source.name_of(rename.from).unwrap().to_owned();
+        let known = self.source.known.remove(&old).unwrap();
+        self.source.known.insert(to.to_owned(), known);
+        Ok(())
+    }
+
+    fn read(&mut self, read: &Read, budget: &mut Budget) -> Result<(), Cut> {
+        for (sources, all) in [(false, &read.target), (true, &read.source)] {
+            for (folder, uids) in all {
+                for uid in uids {
+                    budget.step()?;
+                    let account = if sources {
+                        &mut self.source
+                    } else {
+                        &mut self.target
+                    };
+                    let name = account.name_of(*folder).unwrap().to_owned();
+                    let at = account.place(&name, *uid);
+                    let mail = account.mail(at).unwrap().clone();
+                    let ours = self
+                        .batch
+                        .iter()
+                        .position(|b| *b == (*folder, mail.content()))
+                        .filter(|_| !sources);
+                    let origin = match ours {
+                        Some(index) => {
+                            self.batch.remove(index);
+                            Origin::Written
+                        }
+                        None => Origin::Foreign,
+                    };
+                    let account = if sources {
+                        &mut self.source
+                    } else {
+                        &mut self.target
+                    };
+                    account.rows.insert(at, row(&mail, origin));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, plan: &Plan, budget: &mut Budget) -> Result<(), Cut> {
+        for folder in &plan.create {
+            budget.step()?;
+            self.target.make(folder.as_str());
+            self.target.learn();
+        }
+        budget.step()?;
+        for record in &plan.records {
+            self.apply(record);
+        }
+        for step in &plan.moves {
+            let from = self.target.name_of(step.from).unwrap().to_owned();
+            for (uid, source) in &step.messages {
+                budget.step()?;
+                let old = self.target.place(&from, *uid);
+                let new = self.target.move_to(&from, *uid, step.to.as_str());
+                let new = self.target.place(step.to.as_str(), new);
+                self.batch
+                    .push((new.folder, self.source.rows[source].content));
+                budget.step()?;
+                self.batch.pop();
+                let mut row = self.target.rows.remove(&old).unwrap();
+                row.origin = Origin::Written;
+                self.target.rows.insert(new, row);
+                self.source.rows.get_mut(source).unwrap().copy = Some(new);
+            }
+        }
+        for step in &plan.flags {
+            budget.step()?;
+            let name = self.target.name_of(step.folder).unwrap().to_owned();
+            for uid in &step.uids {
+                let mailbox = self.target.boxes.get_mut(&name).unwrap();
+                let flags = &mut mailbox.mails.get_mut(uid).unwrap().flags;
+                *flags = if step.add {
+                    format!("{flags} {}", step.flags).parse().unwrap()
+                } else {
+                    flags.minus(&step.flags)
+                };
+            }
+        }
+        for (folder, copies) in &plan.copies {
+            for copy in copies {
+                budget.step()?;
+                let at = self.source.place(folder.as_str(), copy.uid);
+                let mail = self.source.mail(at).unwrap().clone();
+                assert_eq!(copy.size, size(&mail));
+                let earlier = self.source.rows.insert(at, row(&mail, Origin::Foreign));
+                assert_eq!(earlier, None, "a message that is known is copied");
+                let refused = &self.refused;
+                let flags = mail
+                    .flags
+                    .retain_keywords(|k| !refused.contains(k.as_str()));
+                self.append(folder, Mail { flags, ..mail }, at, budget)?;
+            }
+        }
+        for (folder, sends) in &plan.sends {
+            for send in sends {
+                budget.step()?;
+                let mail = self.source.mail(send.source).unwrap();
+                assert_eq!(mail.content(), send.content);
+                let mail = Mail {
+                    text: mail.text.clone(),
+                    date: send.date.0,
+                    flags: send.flags.clone(),
+                };
+                self.append(folder, mail, send.source, budget)?;
+                if send.repair.is_some() {
+                    self.source.rows.get_mut(&send.source).unwrap().put_backs += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        folder: &LogicalFolder,
+        mail: Mail,
+        source: Place,
+        budget: &mut Budget,
+    ) -> Result<(), Cut> {
+        let name = folder.as_str();
+        assert!(self.target.boxes.contains_key(name), "{name} was not made");
+        self.sent.push((name.to_owned(), mail.text.clone()));
+        let row = row(&mail, Origin::Written);
+        let uid = self.target.deliver(name, mail);
+        let copy = self.target.place(name, uid);
+        self.batch.push((copy.folder, row.content));
+        budget.step()?;
+        self.batch.pop();
+        self.target.rows.insert(copy, row);
+        self.source.rows.get_mut(&source).unwrap().copy = Some(copy);
+        Ok(())
+    }
+
+    /// What the ledger does with a record.
+    fn apply(&mut self, record: &Record) {
+        let rows = &mut self.source.rows;
+        match record {
+            Record::SourceAgain { from, to } | Record::Moved { from, to, .. } => {
+                let old = rows.remove(from).unwrap();
+                let new = rows.get_mut(to).unwrap();
+                new.copy = old.copy;
+                new.put_backs = old.put_backs;
+                new.member = old.member;
+            }
+            Record::TargetAgain { source, from, to } => {
+                rows.get_mut(source).unwrap().copy = Some(*to);
+                let old = self.target.rows.remove(from).unwrap();
+                self.target.rows.get_mut(to).unwrap().origin = old.origin;
+            }
+            Record::TombstoneAgain {
+                tombstone,
+                from,
+                to,
+            } => {
+                let all = &mut self.tombstones;
+                all.iter_mut().find(|t| t.id == *tombstone).unwrap().copy = Some(*to);
+                self.target.rows.remove(from);
+            }
+            Record::Adopt { source, copy } => rows.get_mut(source).unwrap().copy = Some(*copy),
+            Record::Revive {
+                tombstone, source, ..
+            } => {
+                assert!(rows.contains_key(source));
+                self.tombstones.retain(|t| t.id != *tombstone);
+            }
+            Record::Tombstone { source } => {
+                let row = rows.remove(source).unwrap();
+                let folder = self.source.name_of(source.folder).unwrap().to_owned();
+                self.bury(&folder, &row, row.copy, false);
+            }
+            Record::LeftBehind {
+                source,
+                copy,
+                folder,
+            } => {
+                let row = rows.get_mut(source).unwrap();
+                row.copy = None;
+                let row = row.clone();
+                self.bury(folder.as_str(), &row, Some(*copy), true);
+            }
+            Record::ForgetCopy { source, copy } => {
+                rows.get_mut(source).unwrap().copy = None;
+                self.target.rows.remove(copy);
+            }
+            Record::Forget { target } => {
+                self.target.rows.remove(target).unwrap();
+            }
+            Record::DoesNotStay { source } => {
+                let row = rows.get_mut(source).unwrap();
+                row.copy = None;
+                row.quarantined = true;
+            }
+            Record::SourceFlags { source, flags } => {
+                rows.get_mut(source).unwrap().flags = flags.clone();
+            }
+            Record::TargetFlags { target, flags } => {
+                self.target.rows.get_mut(target).unwrap().flags = flags.clone();
+            }
+        }
+    }
+
+    fn bury(&mut self, folder: &str, row: &Row, copy: Option<Place>, moved: bool) {
+        self.buried += 1;
+        self.tombstones.push(Tombstone {
+            id: self.buried,
+            folder: LogicalFolder::from_stored(folder),
+            content: row.content,
+            size: row.size,
+            date: row.date,
+            member: MemberId([0; 16]),
+            copy,
+            moved,
+        });
+    }
+
+    /// A line for each part of a plan. A place is `FOLDER:UID`, with `~` for one of an ended generation.
+    pub fn show(&self, next: &Next) -> String {
+        let mut out = String::new();
+        match next {
+            Next::Rename(r) => {
+                let target = match r.target {
+                    Some(_) => "followed",
+                    None => "not followed",
+                };
+                writeln!(
+                    out,
+                    "rename {} to {}, {target}",
+                    self.folder(r.from),
+                    r.folder
+                )
+                .unwrap();
+            }
+            Next::Read(read) => {
+                for (side, all) in [("source", &read.source), ("target", &read.target)] {
+                    for (folder, uids) in all {
+                        writeln!(out, "read {side} {} {uids:?}", self.folder(*folder)).unwrap();
+                    }
+                }
+            }
+            Next::Act(plan) => self.show_plan(plan, &mut out).unwrap(),
+        }
+        if out.is_empty() {
+            out.push_str("nothing\n");
+        }
+        out
+    }
+
+    fn show_plan(&self, plan: &Plan, out: &mut String) -> std::fmt::Result {
+        for folder in &plan.create {
+            writeln!(out, "create {folder}")?;
+        }
+        for record in &plan.records {
+            let p = |at: &Place| self.at(*at);
+            match record {
+                Record::SourceAgain { from, to } => {
+                    writeln!(out, "source again {} is {}", p(from), p(to))
+                }
+                Record::TargetAgain { source, from, to } => {
+                    writeln!(
+                        out,
+                        "target again {} is {} of {}",
+                        p(from),
+                        p(to),
+                        p(source)
+                    )
+                }
+                Record::TombstoneAgain { from, to, .. } => {
+                    writeln!(out, "tombstone again {} is {}", p(from), p(to))
+                }
+                Record::Moved { from, to, .. } => writeln!(out, "moved {} to {}", p(from), p(to)),
+                Record::Adopt { source, copy } => {
+                    writeln!(out, "adopt {} of {}", p(copy), p(source))
+                }
+                Record::Revive { source, .. } => writeln!(out, "revive {}", p(source)),
+                Record::Tombstone { source } => writeln!(out, "tombstone {}", p(source)),
+                Record::LeftBehind { source, copy, .. } => {
+                    writeln!(out, "left behind {} of {}", p(copy), p(source))
+                }
+                Record::ForgetCopy { source, copy } => {
+                    writeln!(out, "forget {} of {}", p(copy), p(source))
+                }
+                Record::Forget { target } => writeln!(out, "forget {}", p(target)),
+                Record::DoesNotStay { source } => writeln!(out, "does not stay {}", p(source)),
+                Record::SourceFlags { source, flags } => {
+                    writeln!(
+                        out,
+                        "source flags {} {flags:?}",
+                        p(source),
+                        flags = flags.to_string()
+                    )
+                }
+                Record::TargetFlags { target, flags } => {
+                    writeln!(
+                        out,
+                        "target flags {} {flags:?}",
+                        p(target),
+                        flags = flags.to_string()
+                    )
+                }
+            }?;
+        }
+        for step in &plan.moves {
+            let uids: Vec<u32> = step.messages.iter().map(|(uid, _)| *uid).collect();
+            writeln!(
+                out,
+                "move {} {uids:?} to {}",
+                self.folder(step.from),
+                step.to
+            )?;
+        }
+        for step in &plan.flags {
+            let sign = if step.add { '+' } else { '-' };
+            let repair = if step.repair { " repair" } else { "" };
+            writeln!(
+                out,
+                "flags {} {:?} {sign}{}{repair}",
+                self.folder(step.folder),
+                step.uids,
+                step.flags
+            )?;
+        }
+        for (folder, copies) in &plan.copies {
+            let uids: Vec<u32> = copies.iter().map(|c| c.uid).collect();
+            writeln!(out, "copy {folder} {uids:?}")?;
+        }
+        for (folder, sends) in &plan.sends {
+            for send in sends {
+                let repair = send
+                    .repair
+                    .map(|c| format!(" {}", c.as_str()))
+                    .unwrap_or_default();
+                writeln!(out, "send {} to {folder}{repair}", self.at(send.source))?;
+            }
+        }
+        if let Some(held) = &plan.held {
+            writeln!(out, "held {} of {}", held.messages, held.of)?;
+        }
+        Ok(())
+    }
+
+    fn account(&self, folder: FolderId) -> &Account {
+        if folder.0 > self.target.first_id {
+            &self.target
+        } else {
+            &self.source
+        }
+    }
+
+    fn folder(&self, folder: FolderId) -> &str {
+        self.account(folder).name_of(folder).unwrap_or("?")
+    }
+
+    fn at(&self, at: Place) -> String {
+        let name = self.folder(at.folder);
+        let current = self
+            .account(at.folder)
+            .known
+            .get(name)
+            .map(|k| k.generation);
+        let old = if current == Some(at.generation) {
+            ""
+        } else {
+            "~"
+        };
+        format!("{name}:{}{old}", at.uid)
+    }
+}
+
+fn row(mail: &Mail, origin: Origin) -> Row {
+    Row {
+        content: mail.content(),
+        size: size(mail),
+        date: InternalDate(mail.date),
+        flags: mail.flags.clone(),
+        origin,
+        member: None,
+        copy: None,
+        put_backs: 0,
+        quarantined: false,
+        verified: true,
+    }
+}
