@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use maildreieck_api_spec::vocabulary::Corner;
 
-use super::schema::{folder, message, quarantine};
+use super::schema::{folder, message, quarantine, tombstone};
 use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::view::FolderId;
@@ -199,6 +199,10 @@ impl Ledger {
                     folder::logical.eq(logical.as_str()),
                     folder::uidnext.eq(0),
                 ))
+                .execute(db)?;
+            // Copies that tombstones point at lie in the renamed folder of the target.
+            diesel::update(tombstone::table.filter(tombstone::copy_folder.eq(id.0)))
+                .set(tombstone::logical.eq(logical.as_str()))
                 .execute(db)?;
             Ok(())
         })

@@ -281,13 +281,17 @@ fn apply_one(
         } => {
             bury(db, triangle, *source, Some(*copy), Some(folder), now, epoch)?;
             set_copy(db, *source, None)?;
+            // What was put back in the old folder does not count in the new one.
+            diesel::update(message::table.find(key(*source)))
+                .set(message::put_backs.eq(0))
+                .execute(db)?;
         }
         Record::ForgetCopy { source, copy } => {
             set_copy(db, *source, None)?;
             diesel::delete(message::table.find(key(*copy))).execute(db)?;
         }
-        Record::Forget { target } => {
-            diesel::delete(message::table.find(key(*target))).execute(db)?;
+        Record::Forget { at } => {
+            diesel::delete(message::table.find(key(*at))).execute(db)?;
         }
         Record::DoesNotStay { source } => {
             set_copy(db, *source, None)?;

@@ -1,7 +1,8 @@
 //! The mirror plan: from what both accounts show and the ledger knows to what has to be done.
 //!
-//! It comes in steps, each a value: first a rename to follow, then messages whose octets must be read
-//! before anything can be decided about them, then everything else. After each the view is made anew.
+//! It comes in steps, each a value: first messages whose octets must be read before anything can be decided
+//! about them, then whose the copies are that nothing points at, then a rename to follow, then everything
+//! else. After each the view is made anew.
 //! Nothing is ever planned that deletes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,8 +91,9 @@ pub enum Record {
     Tombstone { source: Place },
     /// A copy that vanished on the target.
     ForgetCopy { source: Place, copy: Place },
-    /// A message that vanished on the target and was no copy of ours.
-    Forget { target: Place },
+    /// A message that vanished on the target and was no copy of ours, or on the source before anything was
+    /// done with it.
+    Forget { at: Place },
     /// A copy that was put back once and is gone again.
     DoesNotStay { source: Place },
     /// Flags of the source changed.
@@ -215,13 +217,19 @@ fn text<S: serde::Serializer>(flags: &Flags, serializer: S) -> Result<S::Ok, S::
 /// Decides what to do next. `confirmed` is the halt that a person has released.
 #[must_use]
 pub fn plan(view: &View, guard: Guard, history: History, confirmed: Option<&str>) -> Next {
-    if let Some(rename) = renamed(view) {
-        return Next::Rename(rename);
-    }
-    let scene = Scene::new(view);
+    let mut scene = Scene::new(view);
+    let rename = renamed(view);
+    // Copies that nothing points at are known before their folder's name changes.
+    scene.only = rename.as_ref().map(|(old, _)| *old);
     let read = scene.to_read();
     if !read.source.is_empty() || !read.target.is_empty() {
         return Next::Read(read);
+    }
+    if let Some(plan) = scene.sort_out() {
+        return Next::Act(plan);
+    }
+    if let Some((_, rename)) = rename {
+        return Next::Rename(rename);
     }
     let mut plan = scene.decide();
     if guard.holds(plan.lost, history, view.known_on_source) {
@@ -240,7 +248,7 @@ pub fn plan(view: &View, guard: Guard, history: History, confirmed: Option<&str>
 }
 
 /// A source folder that is gone while a new one has its UIDVALIDITY and its messages.
-fn renamed(view: &View) -> Option<Rename> {
+fn renamed(view: &View) -> Option<(&LogicalFolder, Rename)> {
     for (old_name, old) in &view.pairs {
         let Some(gone) = old.source.as_ref().filter(|s| s.gone && !s.rows.is_empty()) else {
             continue;
@@ -293,25 +301,39 @@ fn renamed(view: &View) -> Option<Rename> {
                 .filter(ours)
                 .filter(|_| follow && alone && pair.target.is_none())
                 .map(|side| side.folder);
-            return Some(Rename {
+            let rename = Rename {
                 from: gone.folder,
                 to: new.folder,
                 folder: name.clone(),
                 target,
-            });
+            };
+            return Some((old_name, rename));
         }
     }
     None
 }
 
+/// Whose a copy is.
+#[derive(Clone, Copy)]
+enum Owner {
+    Source(Place),
+    Tombstone(i64),
+}
+
 /// The view with what is looked up again and again.
 struct Scene<'a> {
     view: &'a View,
-    /// Copies that a source row or a tombstone points at.
-    linked: BTreeSet<Place>,
-    /// Source rows whose message is shown no more: by content, size and date.
+    /// Only this folder is looked at.
+    only: Option<&'a LogicalFolder>,
+    /// Copies that a source row or a tombstone points at, and whose they are.
+    owners: BTreeMap<Place, Owner>,
+    /// Source rows of ended generations whose message is shown again with the same date, by its place now.
+    again: BTreeMap<Place, (Place, &'a Row)>,
+    /// Source rows whose message is shown no more: by content and date.
     vanished: BTreeMap<(ContentId, InternalDate), Vec<Place>>,
     vanished_shapes: BTreeSet<(u32, InternalDate)>,
+    /// Source rows that were read, and then vanished before anything was done with them.
+    untouched: Vec<Place>,
 }
 
 fn place(side: &Side, uid: u32) -> Place {
@@ -322,34 +344,49 @@ fn place(side: &Side, uid: u32) -> Place {
     }
 }
 
+fn row_in(side: &Side, at: Place) -> Option<&Row> {
+    if side.generation == at.generation {
+        side.rows.get(&at.uid)
+    } else {
+        side.stale.get(&(at.generation, at.uid))
+    }
+}
+
 fn shown_at(side: &Side, uid: u32) -> Option<&Shown> {
     let index = side.shown.binary_search_by_key(&uid, |s| s.uid).ok()?;
     side.shown.get(index)
 }
 
-/// Rows of ended generations that these messages are again, by place: first those of the same date.
-fn again<'a>(
-    source: &'a Side,
-    wanted: &[(Place, &'a Row, &'a Shown)],
-) -> BTreeMap<Place, (Place, &'a Row)> {
-    let mut stale: BTreeMap<ContentId, Vec<(Place, &Row)>> = BTreeMap::new();
-    for ((generation, uid), row) in &source.stale {
-        let from = Place {
-            folder: source.folder,
+/// What is known of ended generations, by place.
+fn stale(side: &Side) -> impl Iterator<Item = (Place, &Row)> {
+    side.stale.iter().map(|((generation, uid), row)| {
+        let at = Place {
+            folder: side.folder,
             generation: *generation,
             uid: *uid,
         };
-        stale.entry(row.content).or_default().push((from, row));
+        (at, row)
+    })
+}
+
+/// Whether a message of the source was read and nothing has been done with it: it is in no corner yet.
+fn untouched(row: &Row) -> bool {
+    row.member.is_none() && row.copy.is_none()
+}
+
+/// Rows of ended generations that messages without copy are again, by the messages' place: of the same date.
+fn again(source: &Side) -> BTreeMap<Place, (Place, &Row)> {
+    let mut known: BTreeMap<(ContentId, InternalDate), Vec<(Place, &Row)>> = BTreeMap::new();
+    for (from, row) in stale(source).filter(|(_, row)| !untouched(row)) {
+        let same = known.entry((row.content, row.date));
+        same.or_default().push((from, row));
     }
     let mut again = BTreeMap::new();
-    for dated in [true, false] {
-        for (at, row, _) in wanted {
-            if !again.contains_key(at)
-                && let Some(rows) = stale.get_mut(&row.content)
-                && let Some(i) = rows.iter().position(|(_, r)| !dated || r.date == row.date)
-            {
-                again.insert(*at, rows.remove(i));
-            }
+    for shown in source.shown.iter().rev() {
+        if let Some(row) = source.rows.get(&shown.uid).filter(|row| untouched(row))
+            && let Some(found) = known.get_mut(&(row.content, row.date)).and_then(Vec::pop)
+        {
+            again.insert(place(source, shown.uid), found);
         }
     }
     again
@@ -385,47 +422,62 @@ impl<'a> Scene<'a> {
     fn new(view: &'a View) -> Self {
         let mut scene = Self {
             view,
-            linked: BTreeSet::new(),
+            only: None,
+            owners: BTreeMap::new(),
+            again: BTreeMap::new(),
             vanished: BTreeMap::new(),
             vanished_shapes: BTreeSet::new(),
+            untouched: Vec::new(),
         };
-        scene
-            .linked
-            .extend(view.tombstones.iter().filter_map(|t| t.copy));
+        let buried = view.tombstones.iter();
+        let buried = buried.filter_map(|t| Some((t.copy?, Owner::Tombstone(t.id))));
+        scene.owners.extend(buried);
         for pair in view.pairs.values() {
             let Some(side) = &pair.source else { continue };
-            scene.linked.extend(
-                side.rows
-                    .values()
-                    .chain(side.stale.values())
-                    .filter_map(|r| r.copy),
-            );
-            if side.rows.len() == side.shown.len()
+            let current = side.rows.iter().map(|(uid, row)| (place(side, *uid), row));
+            let copies = current.chain(stale(side));
+            let copies = copies.filter_map(|(at, row)| Some((row.copy?, Owner::Source(at))));
+            scene.owners.extend(copies);
+            if side.stale.is_empty()
+                && side.rows.len() == side.shown.len()
                 && side.rows.keys().eq(side.shown.iter().map(|s| &s.uid))
             {
                 continue;
             }
+            let again = again(side);
+            let matched: BTreeSet<Place> = again.values().map(|(from, _)| *from).collect();
             let shown = shown_uids(side);
-            for (uid, row) in side.rows.iter().filter(|(uid, _)| !shown.contains(uid)) {
-                scene
-                    .vanished
-                    .entry((row.content, row.date))
-                    .or_default()
-                    .push(place(side, *uid));
+            let rows = side.rows.iter().filter(|(uid, _)| !shown.contains(uid));
+            let rows = rows.map(|(uid, row)| (place(side, *uid), row));
+            let stale = stale(side).filter(|(from, _)| !matched.contains(from));
+            for (from, row) in rows.chain(stale) {
+                if untouched(row) {
+                    scene.untouched.push(from);
+                    continue;
+                }
+                let same = scene.vanished.entry((row.content, row.date));
+                same.or_default().push(from);
                 scene.vanished_shapes.insert((row.size, row.date));
             }
+            scene.again.extend(again);
         }
         scene
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&'a LogicalFolder, &'a Pair)> {
+        let within = |(name, _): &(&LogicalFolder, &Pair)| self.only.is_none_or(|o| o == *name);
+        self.view.pairs.iter().filter(within)
     }
 
     /// What has to be read before anything can be decided about it.
     fn to_read(&self) -> Read {
         let mut read = Read::default();
-        for (folder, pair) in &self.view.pairs {
+        for (folder, pair) in self.pairs() {
             let new: Vec<&Shown> = pair.source.iter().flat_map(unknown).collect();
+            let stale = || pair.source.iter().flat_map(|s| s.stale.values());
             let rows = || pair.source.iter().flat_map(|s| s.rows.values());
-            let stale = pair.source.iter().flat_map(|s| s.stale.values());
-            let mut sizes: BTreeSet<u32> = stale.map(|row| row.size).collect();
+            let rows = || rows().chain(stale());
+            let mut sizes: BTreeSet<u32> = stale().map(|row| row.size).collect();
             sizes.extend(
                 self.view
                     .tombstones
@@ -447,7 +499,7 @@ impl<'a> Scene<'a> {
                 let unlinked = target
                     .rows
                     .iter()
-                    .filter(|(uid, _)| !self.linked.contains(&place(target, **uid)));
+                    .filter(|(uid, _)| !self.owners.contains_key(&place(target, **uid)));
                 sizes.extend(unlinked.map(|(_, row)| row.size));
                 sizes.extend(target.stale.values().map(|row| row.size));
             }
@@ -465,10 +517,121 @@ impl<'a> Scene<'a> {
         read
     }
 
+    /// Whose a copy is: that has to be known before anything is decided about what vanished or moved.
+    fn sort_out(&self) -> Option<Plan> {
+        for sort_out in [Self::ended, Self::cut_off] {
+            let mut plan = Plan::default();
+            for (_, pair) in self.pairs() {
+                plan.records.extend(sort_out(self, pair));
+            }
+            if !plan.records.is_empty() {
+                plan.records.sort();
+                return Some(plan);
+            }
+        }
+        None
+    }
+
+    /// Copies of an ended generation, found again.
+    fn ended(&self, pair: &'a Pair) -> Vec<Record> {
+        let mut free = self.free_copies(pair);
+        let stale = pair.target.iter().flat_map(stale);
+        let again = stale.filter_map(|(from, row)| {
+            let owner = self.owners.get(&from)?;
+            let to = take_best(&mut free, row.content, row.date)?;
+            Some(match *owner {
+                Owner::Source(source) => Record::TargetAgain { source, from, to },
+                Owner::Tombstone(tombstone) => Record::TombstoneAgain {
+                    tombstone,
+                    from,
+                    to,
+                },
+            })
+        });
+        again.collect()
+    }
+
+    /// Copies of a batch or a move that was cut off, of messages that have vanished on the source since.
+    fn cut_off(&self, pair: &'a Pair) -> Vec<Record> {
+        let Some(source) = &pair.source else {
+            return Vec::new();
+        };
+        let here = pair.target.as_ref().map(|t| t.folder);
+        let lacking = |row: &Row| match row.copy {
+            None => !row.quarantined && row.put_backs == 0,
+            Some(copy) => here != Some(copy.folder) && !self.is_shown(copy),
+        };
+        let vanished = self.vanished.values().flatten();
+        let vanished: Vec<(Place, &Row)> = vanished
+            .filter(|at| at.folder == source.folder)
+            .filter_map(|at| Some((*at, row_in(source, *at)?)))
+            .filter(|(_, row)| lacking(row))
+            .collect();
+        if vanished.is_empty() {
+            return Vec::new();
+        }
+        let mut free = self.free_copies(pair);
+        // What is still there comes first.
+        for shown in &source.shown {
+            let at = place(source, shown.uid);
+            let again = self.again.get(&at).map(|(_, row)| *row);
+            if let Some(row) = again.or_else(|| source.rows.get(&shown.uid))
+                && lacking(row)
+                && !untouched(row)
+            {
+                take_best(&mut free, row.content, row.date);
+            }
+        }
+        let adopt = |(source, row): (Place, &Row)| {
+            let copy = take_best(&mut free, row.content, row.date)?;
+            Some(Record::Adopt { source, copy })
+        };
+        vanished.into_iter().filter_map(adopt).collect()
+    }
+
+    /// Copies on the target that nothing points at.
+    fn free_copies(&self, pair: &Pair) -> Free {
+        let mut free = Free::new();
+        if let Some(target) = &pair.target {
+            for shown in &target.shown {
+                let at = place(target, shown.uid);
+                if let Some(row) = target.rows.get(&shown.uid)
+                    && !self.owners.contains_key(&at)
+                {
+                    free.entry(row.content).or_default().push((at, shown.date));
+                }
+            }
+        }
+        free
+    }
+
+    fn sides(&self) -> impl Iterator<Item = (&Side, bool)> {
+        self.view.pairs.values().flat_map(|pair| {
+            pair.source
+                .iter()
+                .map(|s| (s, false))
+                .chain(pair.target.iter().map(|t| (t, true)))
+        })
+    }
+
+    fn row_at(&self, at: Place) -> Option<&Row> {
+        let (side, _) = self.sides().find(|(side, _)| side.folder == at.folder)?;
+        row_in(side, at)
+    }
+
+    fn is_shown(&self, copy: Place) -> bool {
+        self.sides().any(|(side, target)| {
+            target
+                && side.folder == copy.folder
+                && side.generation == copy.generation
+                && shown_at(side, copy.uid).is_some()
+        })
+    }
+
     fn decide(&self) -> Plan {
         let mut plan = Plan::default();
         let mut found = Found::default();
-        for (folder, pair) in &self.view.pairs {
+        for (folder, pair) in self.pairs() {
             FolderPlan {
                 scene: self,
                 folder,
@@ -484,23 +647,9 @@ impl<'a> Scene<'a> {
                 plan.lost.vanished += 1;
             }
         }
-        for pair in self.view.pairs.values() {
-            let stale = pair
-                .source
-                .iter()
-                .flat_map(|s| s.stale.keys().map(move |(g, uid)| (s, *g, *uid)));
-            for (side, generation, uid) in stale {
-                let source = Place {
-                    folder: side.folder,
-                    generation,
-                    uid,
-                };
-                if !found.places.contains(&source) {
-                    plan.records.push(Record::Tombstone { source });
-                    plan.lost.vanished += 1;
-                }
-            }
-        }
+        let untouched = self.untouched.iter();
+        plan.records
+            .extend(untouched.map(|at| Record::Forget { at: *at }));
         plan.records.sort();
         plan
     }
@@ -516,7 +665,19 @@ struct Found {
 }
 
 /// Copies on the target that nothing points at, by content.
-type Free = BTreeMap<ContentId, Vec<(u32, InternalDate)>>;
+type Free = BTreeMap<ContentId, Vec<(Place, InternalDate)>>;
+
+/// Takes a copy out of those that are free: one of this date, or any.
+fn take(free: &mut Free, content: ContentId, date: Option<InternalDate>) -> Option<Place> {
+    let copies = free.get_mut(&content)?;
+    let fits = |(_, d): &(Place, InternalDate)| date.is_none_or(|date| date == *d);
+    let best = copies.iter().position(fits)?;
+    Some(copies.remove(best).0)
+}
+
+fn take_best(free: &mut Free, content: ContentId, date: InternalDate) -> Option<Place> {
+    take(free, content, Some(date)).or_else(|| take(free, content, None))
+}
 
 /// A message of the source for which a copy has to be found, or else made.
 struct Lacking<'a> {
@@ -540,41 +701,34 @@ struct FolderPlan<'a, 'b> {
 
 impl<'a> FolderPlan<'a, '_> {
     fn decide(&mut self) {
-        let mut free = self.free_copies();
-        let mut used = BTreeSet::new();
         if let Some(source) = &self.pair.source {
-            let mut lacking = self.messages(source, &mut used);
+            let mut free = self.scene.free_copies(self.pair);
+            let mut lacking = self.messages(source);
             // The copy with the same date first, so that none takes another's.
             for dated in [true, false] {
                 lacking.retain(|l| {
                     let date = dated.then_some(l.row.date);
-                    match self.take(&mut free, l.row.content, date) {
-                        Some(copy) => {
-                            used.insert(copy);
-                            self.adopt(l, copy);
-                            false
-                        }
-                        None => true,
+                    let copy = take(&mut free, l.row.content, date);
+                    if let Some(copy) = copy {
+                        self.adopt(l.at, copy, l.shown);
                     }
+                    copy.is_none()
                 });
             }
             for l in &lacking {
                 self.make(l);
             }
-            self.vanished_again(source, &mut free, &mut used);
             if self.pair.target.as_ref().is_none_or(|t| t.gone) && !source.gone {
                 self.plan.create.insert(self.folder.clone());
             }
         }
-        self.tombstones_again(&mut free, &mut used);
-        self.forget_foreign(&used);
+        self.forget_foreign();
     }
 
     /// Goes through what the source shows: what is new is copied, what has its copy is compared. What has none
     /// comes back.
-    fn messages(&mut self, source: &'a Side, used: &mut BTreeSet<Place>) -> Vec<Lacking<'a>> {
+    fn messages(&mut self, source: &'a Side) -> Vec<Lacking<'a>> {
         let mut lacking = Vec::new();
-        let mut wanted = Vec::new();
         for shown in &source.shown {
             if source.unreadable.contains(&shown.uid) {
                 continue;
@@ -597,64 +751,16 @@ impl<'a> FolderPlan<'a, '_> {
             }
             match row.copy {
                 _ if row.quarantined => {}
-                Some(copy) => lacking.extend(self.linked(at, row, shown, copy, used)),
-                None => wanted.push((at, row, shown)),
+                Some(copy) => lacking.extend(self.linked(at, row, shown, copy)),
+                None => lacking.extend(self.unlinked(at, row, shown)),
             }
-        }
-        let mut again = again(source, &wanted);
-        for (at, row, shown) in wanted {
-            lacking.extend(self.unlinked(at, row, shown, again.remove(&at), used));
         }
         lacking
     }
 
-    fn free_copies(&self) -> Free {
-        let mut free = Free::new();
-        if let Some(target) = &self.pair.target {
-            for shown in &target.shown {
-                if let Some(row) = target.rows.get(&shown.uid)
-                    && !self.scene.linked.contains(&place(target, shown.uid))
-                {
-                    free.entry(row.content)
-                        .or_default()
-                        .push((shown.uid, shown.date));
-                }
-            }
-        }
-        free
-    }
-
-    /// Takes a copy out of those that are free: one of this date, or any.
-    fn take(
-        &self,
-        free: &mut Free,
-        content: ContentId,
-        date: Option<InternalDate>,
-    ) -> Option<Place> {
-        let target = self.pair.target.as_ref()?;
-        let copies = free.get_mut(&content)?;
-        let fits = |(_, d): &(u32, InternalDate)| date.is_none_or(|date| date == *d);
-        let best = copies.iter().position(fits)?;
-        Some(place(target, copies.remove(best).0))
-    }
-
-    /// A copy for a message that has none.
-    fn adopt(&mut self, lacking: &Lacking<'_>, copy: Place) {
-        let source = lacking.at;
-        let stale = |from: &Place| {
-            let target = self.pair.target.as_ref();
-            target.is_some_and(|t| t.stale.contains_key(&(from.generation, from.uid)))
-        };
-        let from = lacking.had.map(|(from, _)| from).filter(stale);
-        self.plan.records.push(match from {
-            Some(from) => Record::TargetAgain {
-                source,
-                from,
-                to: copy,
-            },
-            None => Record::Adopt { source, copy },
-        });
-        self.flags_at(copy, &lacking.shown.flags);
+    fn adopt(&mut self, source: Place, copy: Place, shown: &Shown) {
+        self.plan.records.push(Record::Adopt { source, copy });
+        self.flags_at(copy, &shown.flags);
     }
 
     /// Sends a message that has no copy, unless that did not help before.
@@ -681,7 +787,6 @@ impl<'a> FolderPlan<'a, '_> {
         row: &'a Row,
         shown: &'a Shown,
         copy: Place,
-        used: &mut BTreeSet<Place>,
     ) -> Option<Lacking<'a>> {
         let lacking = |had| Lacking {
             at,
@@ -696,7 +801,6 @@ impl<'a> FolderPlan<'a, '_> {
             .filter(|t| t.generation == copy.generation)
             .and_then(|t| Some((t, shown_at(t, copy.uid)?)));
         if let Some((target, there)) = there {
-            used.insert(copy);
             let known = target.rows.get(&copy.uid);
             if known.is_some_and(|known| known.content != row.content) {
                 // The right copy is put beside it.
@@ -712,9 +816,8 @@ impl<'a> FolderPlan<'a, '_> {
             self.flags(target.folder, &shown.flags, there, repair);
             return None;
         }
-        if here.is_none() && self.is_shown(copy) {
+        if here.is_none() && self.scene.is_shown(copy) {
             // A move or a rename was written down, and the copy has not followed it.
-            used.insert(copy);
             if self.moves(copy) {
                 self.move_copy(copy, at);
                 return None;
@@ -729,14 +832,7 @@ impl<'a> FolderPlan<'a, '_> {
     }
 
     /// A message that was read and has no copy yet; it comes back if it still has none.
-    fn unlinked(
-        &mut self,
-        at: Place,
-        row: &'a Row,
-        shown: &'a Shown,
-        again: Option<(Place, &'a Row)>,
-        used: &mut BTreeSet<Place>,
-    ) -> Option<Lacking<'a>> {
+    fn unlinked(&mut self, at: Place, row: &'a Row, shown: &'a Shown) -> Option<Lacking<'a>> {
         let mut lacking = Lacking {
             at,
             row,
@@ -744,17 +840,13 @@ impl<'a> FolderPlan<'a, '_> {
             had: None,
             put_backs: 0,
         };
-        if let Some((from, old)) = again {
-            self.found.places.insert(from);
-            self.plan.records.push(Record::SourceAgain { from, to: at });
-            if let Some(copy) = old.copy {
-                used.insert(copy);
-                self.flags_at(copy, &shown.flags);
-                return None;
-            }
-            lacking.put_backs = old.put_backs;
+        if !untouched(row) {
+            // It is a message of its own, and its batch was cut off.
+            lacking.put_backs = row.put_backs;
+        } else if let Some((from, old)) = self.scene.again.get(&at).copied() {
+            return self.again(from, old, lacking);
         } else if let Some(from) = self.moved_from(row, at) {
-            let copy = self.row_at(from).and_then(|old| old.copy);
+            let copy = self.scene.row_at(from).and_then(|old| old.copy);
             self.found.places.insert(from);
             self.plan.records.push(Record::Moved {
                 from,
@@ -762,14 +854,13 @@ impl<'a> FolderPlan<'a, '_> {
                 folder: self.folder.clone(),
             });
             if let Some(copy) = copy {
-                used.insert(copy);
                 let target = self.pair.target.as_ref();
                 if target.is_some_and(|t| t.folder == copy.folder) {
                     // Another UID in the same folder.
                     self.flags_at(copy, &shown.flags);
                     return None;
                 }
-                if !self.is_shown(copy) {
+                if !self.scene.is_shown(copy) {
                     // Lost, or of an ended generation: the next round sees it as this message's own.
                     return None;
                 }
@@ -779,6 +870,9 @@ impl<'a> FolderPlan<'a, '_> {
                 }
                 self.leave_behind(at, copy);
             }
+        } else if let Some((from, old)) = self.again_undated(row) {
+            self.found.places.insert(from);
+            return self.again(from, old, lacking);
         } else if let Some(tombstone) = self.tombstone(row) {
             let (id, copy) = (tombstone.id, tombstone.copy);
             self.found.tombstones.insert(id);
@@ -787,10 +881,8 @@ impl<'a> FolderPlan<'a, '_> {
                 source: at,
                 folder: self.folder.clone(),
             });
-            if let Some(copy) = copy.filter(|copy| self.is_shown(*copy)) {
-                used.insert(copy);
-                self.plan.records.push(Record::Adopt { source: at, copy });
-                self.flags_at(copy, &shown.flags);
+            if let Some(copy) = copy.filter(|copy| self.scene.is_shown(*copy)) {
+                self.adopt(at, copy, shown);
                 return None;
             }
         }
@@ -800,7 +892,7 @@ impl<'a> FolderPlan<'a, '_> {
     /// Whether a copy can and may be moved on the target.
     fn moves(&self, copy: Place) -> bool {
         let ours = |row: &Row| row.origin == Origin::Written;
-        self.scene.view.target_moves && self.row_at(copy).is_some_and(ours)
+        self.scene.view.target_moves && self.scene.row_at(copy).is_some_and(ours)
     }
 
     fn leave_behind(&mut self, source: Place, copy: Place) {
@@ -817,13 +909,43 @@ impl<'a> FolderPlan<'a, '_> {
             }));
     }
 
-    /// Where a message vanished that is this one; in the same folder first.
+    /// A message of an ended generation, found again; it comes back if it had no copy.
+    fn again(&mut self, from: Place, old: &Row, mut lacking: Lacking<'a>) -> Option<Lacking<'a>> {
+        let to = lacking.at;
+        self.plan.records.push(Record::SourceAgain { from, to });
+        if let Some(copy) = old.copy {
+            self.flags_at(copy, &lacking.shown.flags);
+            return None;
+        }
+        lacking.put_backs = old.put_backs;
+        Some(lacking)
+    }
+
+    /// A row of an ended generation with this content, whatever its date: a restored mailbox may have others.
+    fn again_undated(&self, row: &Row) -> Option<(Place, &'a Row)> {
+        let side = self.pair.source.as_ref()?;
+        let first = (row.content, InternalDate(i64::MIN));
+        let last = (row.content, InternalDate(i64::MAX));
+        let places = self.scene.vanished.range(first..=last).flat_map(|(_, p)| p);
+        places
+            .filter(|at| at.folder == side.folder && at.generation != side.generation)
+            .find(|at| !self.found.places.contains(at))
+            .and_then(|at| Some((*at, row_in(side, *at)?)))
+    }
+
+    /// Where a message vanished that is this one: first one that has a copy, and in the same folder.
     fn moved_from(&self, row: &Row, at: Place) -> Option<Place> {
         let places = self.scene.vanished.get(&(row.content, row.date))?;
         places
             .iter()
             .filter(|from| !self.found.places.contains(from))
-            .min_by_key(|from| from.folder != at.folder)
+            .min_by_key(|from| {
+                let has_copy = self
+                    .scene
+                    .row_at(**from)
+                    .is_some_and(|row| row.copy.is_some());
+                (!has_copy, from.folder != at.folder)
+            })
             .copied()
     }
 
@@ -839,86 +961,6 @@ impl<'a> FolderPlan<'a, '_> {
                     && !self.found.tombstones.contains(&t.id)
             })
             .max_by_key(|t| t.date == row.date)
-    }
-
-    /// Copies of an ended generation whose message vanished on the source meanwhile: what becomes of it is
-    /// decided with the copy in hand.
-    fn vanished_again(&mut self, source: &Side, free: &mut Free, used: &mut BTreeSet<Place>) {
-        let Some(target) = self.pair.target.as_ref().filter(|t| !t.stale.is_empty()) else {
-            return;
-        };
-        let shown = shown_uids(source);
-        for (uid, row) in source.rows.iter().filter(|(uid, _)| !shown.contains(uid)) {
-            let ended = |c: &Place| c.folder == target.folder && c.generation != target.generation;
-            let Some(from) = row.copy.filter(ended) else {
-                continue;
-            };
-            if let Some(to) = self.take_best(free, row.content, row.date) {
-                used.insert(to);
-                self.plan.records.push(Record::TargetAgain {
-                    source: place(source, *uid),
-                    from,
-                    to,
-                });
-            }
-        }
-    }
-
-    fn take_best(&self, free: &mut Free, content: ContentId, date: InternalDate) -> Option<Place> {
-        self.take(free, content, Some(date))
-            .or_else(|| self.take(free, content, None))
-    }
-
-    /// Copies of an ended generation that a tombstone points at.
-    fn tombstones_again(&mut self, free: &mut Free, used: &mut BTreeSet<Place>) {
-        let Some(target) = &self.pair.target else {
-            return;
-        };
-        for tombstone in &self.scene.view.tombstones {
-            let Some(from) = tombstone
-                .copy
-                .filter(|c| c.folder == target.folder && c.generation != target.generation)
-            else {
-                continue;
-            };
-            if !self.found.tombstones.contains(&tombstone.id)
-                && let Some(to) = self.take_best(free, tombstone.content, tombstone.date)
-            {
-                used.insert(to);
-                self.plan.records.push(Record::TombstoneAgain {
-                    tombstone: tombstone.id,
-                    from,
-                    to,
-                });
-            }
-        }
-    }
-
-    fn sides(&self) -> impl Iterator<Item = (&Side, bool)> {
-        self.scene.view.pairs.values().flat_map(|pair| {
-            pair.source
-                .iter()
-                .map(|s| (s, false))
-                .chain(pair.target.iter().map(|t| (t, true)))
-        })
-    }
-
-    fn row_at(&self, at: Place) -> Option<&Row> {
-        let (side, _) = self.sides().find(|(side, _)| side.folder == at.folder)?;
-        if side.generation == at.generation {
-            side.rows.get(&at.uid)
-        } else {
-            side.stale.get(&(at.generation, at.uid))
-        }
-    }
-
-    fn is_shown(&self, copy: Place) -> bool {
-        self.sides().any(|(side, target)| {
-            target
-                && side.folder == copy.folder
-                && side.generation == copy.generation
-                && shown_at(side, copy.uid).is_some()
-        })
     }
 
     fn move_copy(&mut self, copy: Place, at: Place) {
@@ -1009,15 +1051,15 @@ impl<'a> FolderPlan<'a, '_> {
     }
 
     /// Rows of the target whose message is gone and that no source row points at.
-    fn forget_foreign(&mut self, used: &BTreeSet<Place>) {
+    fn forget_foreign(&mut self) {
         let Some(target) = &self.pair.target else {
             return;
         };
         let shown = shown_uids(target);
         for uid in target.rows.keys().filter(|uid| !shown.contains(uid)) {
             let at = place(target, *uid);
-            if !used.contains(&at) && !self.scene.linked.contains(&at) {
-                self.plan.records.push(Record::Forget { target: at });
+            if !self.scene.owners.contains_key(&at) {
+                self.plan.records.push(Record::Forget { at });
             }
         }
         for (generation, uid) in target.stale.keys() {
@@ -1026,8 +1068,8 @@ impl<'a> FolderPlan<'a, '_> {
                 generation: *generation,
                 uid: *uid,
             };
-            if !used.contains(&at) && !self.scene.linked.contains(&at) {
-                self.plan.records.push(Record::Forget { target: at });
+            if !self.scene.owners.contains_key(&at) {
+                self.plan.records.push(Record::Forget { at });
             }
         }
     }

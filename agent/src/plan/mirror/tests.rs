@@ -276,10 +276,10 @@ fn new_uids_on_both_sides_send_nothing() {
         &[
             "read target INBOX [7, 8]",
             "read source INBOX [7, 8]",
+            "target again INBOX:1~ is INBOX:7 of INBOX:1~
+             target again INBOX:2~ is INBOX:8 of INBOX:2~",
             "source again INBOX:1~ is INBOX:7
              source again INBOX:2~ is INBOX:8",
-            "target again INBOX:1~ is INBOX:7 of INBOX:7
-             target again INBOX:2~ is INBOX:8 of INBOX:8",
             "nothing",
         ],
     );

@@ -229,6 +229,7 @@ pub struct World {
     /// What was appended and is not linked yet.
     batch: Vec<(FolderId, ContentId)>,
     buried: i64,
+    members: u128,
 }
 
 /// The executor was cut off.
@@ -258,6 +259,7 @@ impl World {
             sent: Vec::new(),
             batch: Vec::new(),
             buried: 0,
+            members: 0,
         }
     }
 
@@ -396,6 +398,7 @@ impl World {
             self.target.learn();
         }
         budget.step()?;
+        self.enrol(plan);
         for record in &plan.records {
             self.apply(record);
         }
@@ -435,7 +438,12 @@ impl World {
                 let at = self.source.place(folder.as_str(), copy.uid);
                 let mail = self.source.mail(at).unwrap().clone();
                 assert_eq!(copy.size, size(&mail));
-                let earlier = self.source.rows.insert(at, row(&mail, Origin::Foreign));
+                let member = Some(self.member());
+                let row = Row {
+                    member,
+                    ..row(&mail, Origin::Foreign)
+                };
+                let earlier = self.source.rows.insert(at, row);
                 assert_eq!(earlier, None, "a message that is known is copied");
                 let refused = &self.refused;
                 let flags = mail
@@ -484,6 +492,36 @@ impl World {
         Ok(())
     }
 
+    /// Messages that have no place in the store yet get one, but for those that inherit one.
+    fn enrol(&mut self, plan: &Plan) {
+        let inherits = |at: &Place| {
+            plan.records.iter().any(|record| match record {
+                Record::SourceAgain { to, .. } | Record::Moved { to, .. } => to == at,
+                Record::Revive { source, .. } => source == at,
+                _ => false,
+            })
+        };
+        let adopted = plan.records.iter().filter_map(|record| match record {
+            Record::Adopt { source, .. } => Some(*source),
+            _ => None,
+        });
+        let sent = plan.sends.values().flatten().map(|send| send.source);
+        for at in adopted.chain(sent).filter(|at| !inherits(at)) {
+            let member = self.member();
+            self.source
+                .rows
+                .get_mut(&at)
+                .unwrap()
+                .member
+                .get_or_insert(member);
+        }
+    }
+
+    fn member(&mut self) -> MemberId {
+        self.members += 1;
+        MemberId(self.members.to_le_bytes())
+    }
+
     /// What the ledger does with a record.
     fn apply(&mut self, record: &Record) {
         let rows = &mut self.source.rows;
@@ -513,8 +551,9 @@ impl World {
             Record::Revive {
                 tombstone, source, ..
             } => {
-                assert!(rows.contains_key(source));
-                self.tombstones.retain(|t| t.id != *tombstone);
+                let index = self.tombstones.iter().position(|t| t.id == *tombstone);
+                let tombstone = self.tombstones.remove(index.unwrap());
+                rows.get_mut(source).unwrap().member = Some(tombstone.member);
             }
             Record::Tombstone { source } => {
                 let row = rows.remove(source).unwrap();
@@ -528,6 +567,7 @@ impl World {
             } => {
                 let row = rows.get_mut(source).unwrap();
                 row.copy = None;
+                row.put_backs = 0;
                 let row = row.clone();
                 self.bury(folder.as_str(), &row, Some(*copy), true);
             }
@@ -535,8 +575,9 @@ impl World {
                 rows.get_mut(source).unwrap().copy = None;
                 self.target.rows.remove(copy);
             }
-            Record::Forget { target } => {
-                self.target.rows.remove(target).unwrap();
+            Record::Forget { at } => {
+                let gone = rows.remove(at).or_else(|| self.target.rows.remove(at));
+                assert!(gone.is_some());
             }
             Record::DoesNotStay { source } => {
                 let row = rows.get_mut(source).unwrap();
@@ -560,7 +601,7 @@ impl World {
             content: row.content,
             size: row.size,
             date: row.date,
-            member: MemberId([0; 16]),
+            member: row.member.expect("a message that is in the store"),
             copy,
             moved,
         });
@@ -632,7 +673,7 @@ impl World {
                 Record::ForgetCopy { source, copy } => {
                     writeln!(out, "forget {} of {}", p(copy), p(source))
                 }
-                Record::Forget { target } => writeln!(out, "forget {}", p(target)),
+                Record::Forget { at } => writeln!(out, "forget {}", p(at)),
                 Record::DoesNotStay { source } => writeln!(out, "does not stay {}", p(source)),
                 Record::SourceFlags { source, flags } => {
                     writeln!(
