@@ -1,4 +1,8 @@
 //! The Tx that are expected, each once, and what became of them.
+#![expect(
+    clippy::type_complexity,
+    reason = "tuples of columns, named where they are taken apart"
+)]
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -94,7 +98,13 @@ pub fn between(
     until: DateTime<Utc>,
 ) -> Result<Vec<Due>> {
     let rows: Vec<(
-        (Word<ScheduleId>, Instant, Word<TriangleId>, Instant, Option<String>),
+        (
+            Word<ScheduleId>,
+            Instant,
+            Word<TriangleId>,
+            Instant,
+            Option<String>,
+        ),
         Option<(String, MaybeWord<maildreieck_api_spec::vocabulary::Verdict>)>,
     )> = due::table
         .left_join(
@@ -120,7 +130,8 @@ pub fn between(
     Ok(rows
         .into_iter()
         .map(|((schedule, due_at, triangle, grace, reported_as), run)| {
-            let (report, verdict) = run.map_or((None, None), |(report, verdict)| (Some(report), verdict.0));
+            let (report, verdict) =
+                run.map_or((None, None), |(report, verdict)| (Some(report), verdict.0));
             Due {
                 schedule_id: schedule.0,
                 due_at: due_at.0,
