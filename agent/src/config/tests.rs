@@ -1,3 +1,5 @@
+//! What the file may say, and what is said of it when it may not.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;

@@ -267,25 +267,6 @@ impl Ledger {
         .execute(&mut self.db)?;
         Ok(())
     }
-
-    /// When the bytes of each message of a folder were last read, by UID.
-    pub(crate) fn verified_times(
-        &mut self,
-        folder: FolderId,
-        generation: u32,
-    ) -> Result<BTreeMap<u32, Option<i64>>> {
-        let rows: Vec<(i64, Option<i64>)> = message::table
-            .filter(
-                message::folder_id
-                    .eq(folder.0)
-                    .and(message::generation.eq(generation_to(generation))),
-            )
-            .select((message::uid, message::verified_at))
-            .load(&mut self.db)?;
-        rows.into_iter()
-            .map(|(uid, at)| Ok((unsigned(uid)?, at)))
-            .collect()
-    }
 }
 
 pub(super) fn insert_rows(db: &mut SqliteConnection, rows: &[NewRow]) -> Result<()> {

@@ -1,4 +1,8 @@
 //! The Tx that are expected, each once, and what became of them.
+#![expect(
+    clippy::type_complexity,
+    reason = "tuples of columns, named where they are taken apart"
+)]
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

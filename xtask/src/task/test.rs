@@ -43,8 +43,11 @@ pub fn test(filters: &[String]) -> Result<()> {
             "--workspace",
             "--all-targets",
         ])?)?;
-        say("the committed OpenAPI document");
-        openapi::check(&built("debug")?)?;
+        // Committed from the day on which the server can write it.
+        if root()?.join("api-spec/openapi.json").exists() {
+            say("the committed OpenAPI document");
+            openapi::check(&built("debug")?)?;
+        }
     }
 
     say("starting PostgreSQL for all tests");
