@@ -39,7 +39,10 @@ pub struct TriangleConfig {
     pub grace_min: Option<GraceMinutes>,
 }
 
-#[expect(clippy::expect_used, reason = "the empty text is within the type's rule")]
+#[expect(
+    clippy::expect_used,
+    reason = "the empty text is within the type's rule"
+)]
 fn no_prefix() -> StandbyPrefix {
     StandbyPrefix::try_from(String::new()).expect("an empty prefix is admissible")
 }

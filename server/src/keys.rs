@@ -49,16 +49,16 @@ impl Keys {
             mode & 0o777
         );
         let text = Zeroizing::new(
-            std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?,
+            std::fs::read_to_string(&path)
+                .with_context(|| format!("reading {}", path.display()))?,
         );
         let octets = Zeroizing::new(hex::decode(text.trim()).context("the server key is not hex")?);
-        let secret: Zeroizing<[u8; 32]> = Zeroizing::new(
-            octets
-                .as_slice()
-                .try_into()
-                .ok()
-                .with_context(|| format!("{} does not hold 32 octets in hex", path.display()))?,
-        );
+        let secret: Zeroizing<[u8; 32]> =
+            Zeroizing::new(
+                octets.as_slice().try_into().ok().with_context(|| {
+                    format!("{} does not hold 32 octets in hex", path.display())
+                })?,
+            );
         Ok(Self::of_secret(&secret))
     }
 
@@ -140,7 +140,8 @@ impl Keys {
 }
 
 fn create(folder: &Path, path: &Path) -> anyhow::Result<()> {
-    let secret = Zeroizing::new(random::<32>().map_err(|error| anyhow::anyhow!(error.to_string()))?);
+    let secret =
+        Zeroizing::new(random::<32>().map_err(|error| anyhow::anyhow!(error.to_string()))?);
     // Written aside and linked, so that of two instances that start together one wins and none reads half.
     let aside = folder.join(format!("server.key.{}", std::process::id()));
     let mut file = std::fs::OpenOptions::new()
@@ -232,13 +233,22 @@ mod tests {
     fn personal_fields_open_only_in_their_place() {
         let keys = Keys::of_secret(&[7; 32]);
         let wrapped = keys.new_person_key("t|p").unwrap();
-        let sealed = keys.encrypt_personal("t|p", &wrapped, "t|1", b"name").unwrap();
+        let sealed = keys
+            .encrypt_personal("t|p", &wrapped, "t|1", b"name")
+            .unwrap();
         assert_eq!(
-            keys.decrypt_personal("t|p", &wrapped, "t|1", &sealed).unwrap(),
+            keys.decrypt_personal("t|p", &wrapped, "t|1", &sealed)
+                .unwrap(),
             b"name"
         );
-        assert!(keys.decrypt_personal("t|p", &wrapped, "t|2", &sealed).is_err());
-        assert!(keys.decrypt_personal("t|q", &wrapped, "t|1", &sealed).is_err());
+        assert!(
+            keys.decrypt_personal("t|p", &wrapped, "t|2", &sealed)
+                .is_err()
+        );
+        assert!(
+            keys.decrypt_personal("t|q", &wrapped, "t|1", &sealed)
+                .is_err()
+        );
         assert!(!sealed.windows(4).any(|w| w == b"name"));
     }
 }

@@ -190,7 +190,10 @@ impl Db {
 fn checkout(pool: &Pool<Manager>) -> Result<PooledConnection<Manager>> {
     pool.get().map_err(|error| Error {
         private: Some(Box::new(error)),
-        ..Error::new(Kind::Unavailable, "The database does not answer; try again.")
+        ..Error::new(
+            Kind::Unavailable,
+            "The database does not answer; try again.",
+        )
     })
 }
 

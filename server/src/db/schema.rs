@@ -1,6 +1,9 @@
 //! The tables, as both databases have them. Only `store` names this module.
 
-#![expect(missing_docs, reason = "the macro writes items that cannot be documented")]
+#![expect(
+    missing_docs,
+    reason = "the macro writes items that cannot be documented"
+)]
 
 diesel::table! {
     users (user_id) {
@@ -242,6 +245,16 @@ diesel::table! {
 diesel::joinable!(memberships -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
-    users, tenants, memberships, sites, accounts, triangles, schedules, agents, runs, due,
-    daily_reports, outbox,
+    users,
+    tenants,
+    memberships,
+    sites,
+    accounts,
+    triangles,
+    schedules,
+    agents,
+    runs,
+    due,
+    daily_reports,
+    outbox,
 );

@@ -39,7 +39,10 @@ pub fn of(signs: Signs, now: DateTime<Utc>) -> AgentState {
         AgentState::Offline
     } else if silent.is_some_and(|silent| silent >= LATE) {
         AgentState::Late
-    } else if signs.skew_ms.is_some_and(|skew| skew.unsigned_abs() >= SKEWED_MS) {
+    } else if signs
+        .skew_ms
+        .is_some_and(|skew| skew.unsigned_abs() >= SKEWED_MS)
+    {
         AgentState::Skewed
     } else if signs.last_cycle_at.is_none_or(|at| now - at >= STUCK) {
         AgentState::Stuck
@@ -65,12 +68,55 @@ mod tests {
         check(fresh, AgentState::Online);
         check(Signs::default(), AgentState::Offline);
         let ago = |minutes| Some(now - TimeDelta::minutes(minutes));
-        check(Signs { last_heartbeat_at: ago(3), ..fresh }, AgentState::Late);
-        check(Signs { last_heartbeat_at: ago(10), ..fresh }, AgentState::Offline);
-        check(Signs { last_cycle_at: ago(24 * 60), ..fresh }, AgentState::Stuck);
-        check(Signs { skew_ms: Some(-61_000), ..fresh }, AgentState::Skewed);
-        check(Signs { skew_ms: Some(i64::MIN), ..fresh }, AgentState::Skewed);
-        check(Signs { clone_seen: true, ..fresh }, AgentState::CloneSuspected);
-        check(Signs { replaced: true, clone_seen: true, ..fresh }, AgentState::Replaced);
+        check(
+            Signs {
+                last_heartbeat_at: ago(3),
+                ..fresh
+            },
+            AgentState::Late,
+        );
+        check(
+            Signs {
+                last_heartbeat_at: ago(10),
+                ..fresh
+            },
+            AgentState::Offline,
+        );
+        check(
+            Signs {
+                last_cycle_at: ago(24 * 60),
+                ..fresh
+            },
+            AgentState::Stuck,
+        );
+        check(
+            Signs {
+                skew_ms: Some(-61_000),
+                ..fresh
+            },
+            AgentState::Skewed,
+        );
+        check(
+            Signs {
+                skew_ms: Some(i64::MIN),
+                ..fresh
+            },
+            AgentState::Skewed,
+        );
+        check(
+            Signs {
+                clone_seen: true,
+                ..fresh
+            },
+            AgentState::CloneSuspected,
+        );
+        check(
+            Signs {
+                replaced: true,
+                clone_seen: true,
+                ..fresh
+            },
+            AgentState::Replaced,
+        );
     }
 }

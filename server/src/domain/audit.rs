@@ -89,9 +89,15 @@ mod tests {
             previous: NO_RECORD.to_owned(),
             id: "0192f0c1-2f4e-7b5a-9c1d-3e8f5a6b7c8d".to_owned(),
             at: instant("2026-11-24T12:00:00.5Z".parse().unwrap()),
-            actor: Named { kind: "system".to_owned(), id: "user add".to_owned() },
+            actor: Named {
+                kind: "system".to_owned(),
+                id: "user add".to_owned(),
+            },
             action: "user.create",
-            object: Named { kind: "user".to_owned(), id: "1".to_owned() },
+            object: Named {
+                kind: "user".to_owned(),
+                id: "1".to_owned(),
+            },
             details: serde_json::json!({"provider_admin": true}),
             personal: vec![],
             request_id: "2".to_owned(),

@@ -39,7 +39,10 @@ impl Schedule {
         }
         let zone = zone.parse::<Tz>();
         if zone.is_err() {
-            complain("timezone", "an IANA time zone like Europe/Berlin".to_owned());
+            complain(
+                "timezone",
+                "an IANA time zone like Europe/Berlin".to_owned(),
+            );
         }
         match (cron, zone) {
             (Some(cron), Ok(zone)) => {
@@ -92,18 +95,59 @@ mod tests {
 
     #[test]
     fn due_times_follow_the_zone() {
-        let check = |line, zone, after, expected: &str| assert_eq!(next(line, zone, after), expected);
-        check("0 18 * * mon-fri", "Europe/Berlin", "2026-11-24T12:00:00Z", "2026-11-24T17:00:00+00:00");
-        check("0 18 * * mon-fri", "Europe/Berlin", "2026-11-27T18:00:00Z", "2026-11-30T17:00:00+00:00");
-        check("0 18 * * *", "Europe/Berlin", "2026-07-01T12:00:00Z", "2026-07-01T16:00:00+00:00");
-        check("30 5 6 * * *", "UTC", "2026-07-01T06:05:29Z", "2026-07-01T06:05:30+00:00");
+        let check =
+            |line, zone, after, expected: &str| assert_eq!(next(line, zone, after), expected);
+        check(
+            "0 18 * * mon-fri",
+            "Europe/Berlin",
+            "2026-11-24T12:00:00Z",
+            "2026-11-24T17:00:00+00:00",
+        );
+        check(
+            "0 18 * * mon-fri",
+            "Europe/Berlin",
+            "2026-11-27T18:00:00Z",
+            "2026-11-30T17:00:00+00:00",
+        );
+        check(
+            "0 18 * * *",
+            "Europe/Berlin",
+            "2026-07-01T12:00:00Z",
+            "2026-07-01T16:00:00+00:00",
+        );
+        check(
+            "30 5 6 * * *",
+            "UTC",
+            "2026-07-01T06:05:29Z",
+            "2026-07-01T06:05:30+00:00",
+        );
         // Exactly due is past: the next one.
-        check("0 18 * * *", "UTC", "2026-07-01T18:00:00Z", "2026-07-02T18:00:00+00:00");
+        check(
+            "0 18 * * *",
+            "UTC",
+            "2026-07-01T18:00:00Z",
+            "2026-07-02T18:00:00+00:00",
+        );
         // 2:30 does not exist on 29 March 2026 in Berlin.
-        check("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00+00:00");
+        check(
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-03-28T12:00:00Z",
+            "2026-03-29T01:00:00+00:00",
+        );
         // 2:30 comes twice on 25 October 2026.
-        check("30 2 * * *", "Europe/Berlin", "2026-10-25T00:00:00Z", "2026-10-25T00:30:00+00:00");
-        check("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00+00:00");
+        check(
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-10-25T00:00:00Z",
+            "2026-10-25T00:30:00+00:00",
+        );
+        check(
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-10-25T00:30:00Z",
+            "2026-10-26T01:30:00+00:00",
+        );
     }
 
     #[test]

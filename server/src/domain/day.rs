@@ -95,18 +95,26 @@ mod tests {
         check("2026-11-24", "Europe/Berlin", "2026-11-23T23:00:00+00:00");
         check("2026-07-01", "Europe/Berlin", "2026-06-30T22:00:00+00:00");
         // Midnight does not exist there on that day.
-        check("2026-09-06", "America/Santiago", "2026-09-06T04:00:00+00:00");
+        check(
+            "2026-09-06",
+            "America/Santiago",
+            "2026-09-06T04:00:00+00:00",
+        );
         check("2026-11-24", "Asia/Kathmandu", "2026-11-23T18:15:00+00:00");
     }
 
     #[test]
     fn the_worst_triangle_gives_the_verdict() {
         use TxResult::{Failed, Missing, Proved};
-        let check = |results: &[TxResult], expected| assert_eq!(verdict(results.iter().copied()), expected);
+        let check =
+            |results: &[TxResult], expected| assert_eq!(verdict(results.iter().copied()), expected);
         check(&[], DayVerdict::NoTx);
         check(&[Proved(Verdict::Balanced)], DayVerdict::Balanced);
         check(&[Proved(Verdict::Balanced), Failed], DayVerdict::Unproven);
-        check(&[Failed, Proved(Verdict::Unbalanced)], DayVerdict::Unbalanced);
+        check(
+            &[Failed, Proved(Verdict::Unbalanced)],
+            DayVerdict::Unbalanced,
+        );
         check(&[Proved(Verdict::Unbalanced), Missing], DayVerdict::Missing);
     }
 }

@@ -16,7 +16,9 @@ pub fn show(bits: [u8; 16]) -> String {
         }
         // 26 digits of 5 bits are 130: the first holds the upper 3 bits alone.
         let digit = (number >> (125 - 5 * place)) & 31;
-        let letter = usize::try_from(digit).ok().and_then(|digit| ALPHABET.get(digit));
+        let letter = usize::try_from(digit)
+            .ok()
+            .and_then(|digit| ALPHABET.get(digit));
         code.push(char::from(letter.copied().unwrap_or(b'0')));
     }
     code
@@ -67,7 +69,14 @@ mod tests {
 
     #[test]
     fn what_is_no_code_is_none() {
-        for text in ["", "7", &"Z".repeat(26), &"0".repeat(27), "ÄÖÜ", &"0".repeat(10_000)] {
+        for text in [
+            "",
+            "7",
+            &"Z".repeat(26),
+            &"0".repeat(27),
+            "ÄÖÜ",
+            &"0".repeat(10_000),
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -49,7 +49,7 @@ macro_rules! operations {
     };
 }
 
-use May::{Admin, Agent, Anybody, AnyUser, Members};
+use May::{Admin, Agent, AnyUser, Anybody, Members};
 use MemberRole::{Auditor, Owner, Technician};
 
 /// All who work in a tenant.

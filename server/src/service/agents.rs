@@ -187,12 +187,14 @@ pub async fn token(app: &App, ctx: &Ctx, assertion: String) -> Result<(String, u
             "The assertion does not hold: fetch a new nonce and sign again, or enrol anew.",
         )
     };
-    let claimed: AssertionClaims = jsonwebtoken::dangerous::insecure_decode_claims(&assertion)
-        .map_err(|_| refused())?;
+    let claimed: AssertionClaims =
+        jsonwebtoken::dangerous::insecure_decode_claims(&assertion).map_err(|_| refused())?;
     let id: AgentId = claimed.iss.parse().map_err(|_| refused())?;
     let agent = app
         .db
-        .read(ctx, move |ctx, db| store::agents::find_anywhere(ctx, db, id))
+        .read(ctx, move |ctx, db| {
+            store::agents::find_anywhere(ctx, db, id)
+        })
         .await?
         .filter(|agent| agent.replaced_at.is_none())
         .ok_or_else(refused)?;
@@ -278,7 +280,12 @@ pub(super) fn acting(ctx: &Ctx) -> Result<(AgentId, SiteId)> {
 ///
 /// # Errors
 /// `Invalid` labels.
-pub async fn heartbeat(app: &App, ctx: &Ctx, sent_at: DateTime<Utc>, mut sign: Sign) -> Result<u64> {
+pub async fn heartbeat(
+    app: &App,
+    ctx: &Ctx,
+    sent_at: DateTime<Utc>,
+    mut sign: Sign,
+) -> Result<u64> {
     authorise(ctx, Operation::Heartbeat)?;
     let (id, site) = acting(ctx)?;
     check_label(&sign.version, "/version")?;

@@ -37,7 +37,8 @@ pub async fn read(app: &App, ctx: &Ctx) -> Result<Assignment> {
     let (_, site) = acting(ctx)?;
     app.db
         .read(ctx, move |ctx, db| {
-            let site = store::sites::find(ctx, db, site)?.ok_or_else(|| Error::not_found("site"))?;
+            let site =
+                store::sites::find(ctx, db, site)?.ok_or_else(|| Error::not_found("site"))?;
             let triangles = store::triangles::of_site(ctx, db, site.id)?;
             let mut tasks = Vec::new();
             for scheduled in with_schedules(ctx, db, triangles)? {

@@ -7,11 +7,11 @@ use maildreieck_api_spec::ids::{AuditId, UserId};
 use serde_json::Value;
 
 use crate::context::{Ctx, Scope};
-use crate::db::Conn;
 use crate::domain::audit::{FORMAT, NO_RECORD, Named, Personal, Record, instant, seal};
 use crate::error::{Error, Result};
 use crate::keys::Keys;
 use crate::store;
+use crate::store::Conn;
 
 /// What a change says of itself.
 #[derive(Debug, Clone)]
@@ -82,7 +82,15 @@ pub fn audited<T>(
     };
     let (canonical, hash) =
         seal(&record).map_err(|error| Error::internal("writing an audit record", error))?;
-    store::audit::append(ctx, db, record.seq, &record.id, record.action, &canonical, &hash)?;
+    store::audit::append(
+        ctx,
+        db,
+        record.seq,
+        &record.id,
+        record.action,
+        &canonical,
+        &hash,
+    )?;
     Ok(value)
 }
 
@@ -105,8 +113,7 @@ fn seal_fields(
         }
     };
     let place = format!("{}|{seq}", ctx.tenant_key());
-    let sealed =
-        keys.encrypt_personal(&row, &wrapped, &place, fields.to_string().as_bytes())?;
+    let sealed = keys.encrypt_personal(&row, &wrapped, &place, fields.to_string().as_bytes())?;
     Ok(Personal {
         person,
         ciphertext: STANDARD.encode(sealed),

@@ -44,8 +44,8 @@ pub async fn put(app: &App, ctx: &Ctx, user: UserId, role: MemberRole) -> Result
         }
         let before = store::memberships::find(ctx, db, user)?.map(|member| member.role);
         store::memberships::put(ctx, db, user, role)?;
-        let member = store::memberships::find(ctx, db, user)?
-            .ok_or_else(|| Error::not_found("person"))?;
+        let member =
+            store::memberships::find(ctx, db, user)?.ok_or_else(|| Error::not_found("person"))?;
         let details = json!({"role": role, "before": before});
         Ok((member, Event::new("member.put", "user", user, details)))
     })
@@ -59,8 +59,8 @@ pub async fn put(app: &App, ctx: &Ctx, user: UserId, role: MemberRole) -> Result
 pub async fn remove(app: &App, ctx: &Ctx, user: UserId) -> Result<()> {
     authorise(ctx, Operation::RemoveMember)?;
     transact::change(app, ctx, move |ctx, db| {
-        let before = store::memberships::find(ctx, db, user)?
-            .ok_or_else(|| Error::not_found("member"))?;
+        let before =
+            store::memberships::find(ctx, db, user)?.ok_or_else(|| Error::not_found("member"))?;
         store::memberships::remove(ctx, db, user)?;
         let details = json!({"before": before.role});
         Ok(((), Event::new("member.remove", "user", user, details)))

@@ -37,3 +37,17 @@ pub(crate) fn stale() -> Error {
         "It has changed since it was read; read it again.",
     )
 }
+
+/// Forgets nonces and kept answers that are too old to matter.
+///
+/// # Errors
+/// The database's.
+pub async fn sweep(app: &crate::app::App, ctx: &crate::context::Ctx) -> Result<()> {
+    app.db
+        .write(ctx, |ctx, db| {
+            crate::store::nonces::sweep(ctx, db)?;
+            crate::store::idempotency::sweep(ctx, db)?;
+            Ok(())
+        })
+        .await
+}

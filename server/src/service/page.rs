@@ -66,12 +66,20 @@ impl List {
             .and_then(|(_, last)| Uuid::parse_str(last).ok());
         last.map(|id| id.to_string()).ok_or_else(|| Error {
             kind: Kind::Malformed,
-            ..Error::invalid("?cursor", "the `next_cursor` of this list with these filters")
+            ..Error::invalid(
+                "?cursor",
+                "the `next_cursor` of this list with these filters",
+            )
         })
     }
 
     /// Cuts the rows to the page and makes the next one's cursor.
-    pub fn page<T>(&self, window: &Window, mut rows: Vec<T>, id: impl Fn(&T) -> String) -> Paged<T> {
+    pub fn page<T>(
+        &self,
+        window: &Window,
+        mut rows: Vec<T>,
+        id: impl Fn(&T) -> String,
+    ) -> Paged<T> {
         let limit = usize::from(window.limit);
         let more = rows.len() > limit;
         rows.truncate(limit);

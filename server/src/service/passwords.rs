@@ -2,15 +2,16 @@
 
 use std::sync::LazyLock;
 
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::app::App;
 use crate::error::{Error, Result};
 
 /// What an unknown person's password is held against, so that the answer takes as long.
-static NOBODY: LazyLock<Option<String>> = LazyLock::new(|| hash_now("nobody has this password").ok());
+static NOBODY: LazyLock<Option<String>> =
+    LazyLock::new(|| hash_now("nobody has this password").ok());
 
 fn hash_now(password: &str) -> Result<String> {
     Argon2::default()

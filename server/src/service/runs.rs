@@ -14,11 +14,11 @@ use super::authorise::authorise;
 use super::page::{List, Paged};
 use crate::app::App;
 use crate::context::Ctx;
-use crate::db::Conn;
 use crate::domain::day;
 use crate::domain::operations::Operation;
 use crate::error::{Error, Kind, Result};
 use crate::store;
+use crate::store::Conn;
 use crate::store::due::Expected;
 pub use crate::store::runs::{Filter, Run};
 
@@ -64,14 +64,15 @@ pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<D
                 let schedule = store::schedules::find(ctx, db, schedule_id)?
                     .filter(|schedule| schedule.triangle_id == triangle.id)
                     .filter(|schedule| schedule.kind == store::schedules::TX)
-                    .ok_or_else(|| Error::invalid("/schedule_id", "the Tx schedule of the triangle"))?;
+                    .ok_or_else(|| {
+                        Error::invalid("/schedule_id", "the Tx schedule of the triangle")
+                    })?;
                 let expected = Expected {
                     tenant_id: schedule.tenant_id,
                     schedule_id,
                     due_at,
                     triangle_id: triangle.id,
-                    grace_ends_at: due_at
-                        + TimeDelta::minutes(i64::from(schedule.grace_min.get())),
+                    grace_ends_at: due_at + TimeDelta::minutes(i64::from(schedule.grace_min.get())),
                 };
                 store::due::settle(ctx, db, &expected, id)?;
                 look_at_day(ctx, db)?;
@@ -131,11 +132,17 @@ fn check(id: RunId, report: &RunReport, now: DateTime<Utc>) -> Result<()> {
         }
     }
     if (report.outcome == RunOutcome::Failed) != report.failure.is_some() {
-        return Err(Error::invalid("/failure", "there if and only if the outcome is failed"));
+        return Err(Error::invalid(
+            "/failure",
+            "there if and only if the outcome is failed",
+        ));
     }
     let Some(proof) = &report.certificate else {
         if report.kind == RunKind::Tx && report.outcome == RunOutcome::Done {
-            return Err(Error::invalid("/certificate", "there for a Tx that is done"));
+            return Err(Error::invalid(
+                "/certificate",
+                "there for a Tx that is done",
+            ));
         }
         return Ok(());
     };
@@ -146,7 +153,10 @@ fn check(id: RunId, report: &RunReport, now: DateTime<Utc>) -> Result<()> {
         return Err(Error::invalid("/certificate/format", FORMAT));
     }
     if proof.triangle != report.triangle_id.to_string() {
-        return Err(Error::invalid("/certificate/triangle", "the id of the run's triangle"));
+        return Err(Error::invalid(
+            "/certificate/triangle",
+            "the id of the run's triangle",
+        ));
     }
     let demanded = proof.verdict_of_figures();
     if demanded != proof.verdict {
@@ -198,7 +208,10 @@ pub async fn list(app: &App, ctx: &Ctx, filter: Filter, query: &PageQuery) -> Re
         &[
             &filter.triangle.map(|id| id.to_string()).unwrap_or_default(),
             filter.kind.unwrap_or_default(),
-            filter.verdict.map(|verdict| verdict.as_str()).unwrap_or_default(),
+            filter
+                .verdict
+                .map(|verdict| verdict.as_str())
+                .unwrap_or_default(),
         ],
     );
     let window = list.window(query)?;

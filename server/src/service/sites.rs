@@ -58,8 +58,7 @@ pub async fn read(app: &App, ctx: &Ctx, id: SiteId) -> Result<Site> {
 pub async fn update(app: &App, ctx: &Ctx, id: SiteId, read: u64, name: Name) -> Result<Site> {
     authorise(ctx, Operation::UpdateSite)?;
     transact::change(app, ctx, move |ctx, db| {
-        let mut site =
-            store::sites::find(ctx, db, id)?.ok_or_else(|| Error::not_found("site"))?;
+        let mut site = store::sites::find(ctx, db, id)?.ok_or_else(|| Error::not_found("site"))?;
         if site.version != read {
             return Err(stale());
         }

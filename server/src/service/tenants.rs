@@ -109,8 +109,7 @@ pub async fn update(app: &App, ctx: &Ctx, read: u64, new: Setting) -> Result<Ten
     authorise(ctx, Operation::UpdateTenant)?;
     new.check()?;
     transact::change(app, ctx, move |ctx, db| {
-        let before =
-            store::tenants::find(ctx, db)?.ok_or_else(|| Error::not_found("tenant"))?;
+        let before = store::tenants::find(ctx, db)?.ok_or_else(|| Error::not_found("tenant"))?;
         if before.version != read {
             return Err(stale());
         }

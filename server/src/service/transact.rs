@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use super::audit::{Event, audited};
 use crate::app::App;
 use crate::context::Ctx;
-use crate::db::{Conn, try_hold};
 use crate::error::{Error, Kind, Result};
 use crate::store;
 use crate::store::idempotency::{Kept, Place};
+use crate::store::{Conn, try_hold};
 
 /// How long an answer is kept.
 const KEPT_FOR: TimeDelta = TimeDelta::hours(24);

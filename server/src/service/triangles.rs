@@ -14,12 +14,12 @@ use super::transact::{self, Answer, Once};
 use super::{fresh, stale};
 use crate::app::App;
 use crate::context::Ctx;
-use crate::db::Conn;
 use crate::domain::cron::Schedule as Times;
 use crate::domain::operations::Operation;
 use crate::domain::{day, standby};
 use crate::error::{Error, Kind, Result};
 use crate::store;
+use crate::store::Conn;
 use crate::store::schedules::{MIRROR, Schedule, TX};
 pub use crate::store::triangles::Triangle;
 
@@ -77,7 +77,12 @@ pub async fn create(app: &App, ctx: &Ctx, new: Setting, once: Once<Scheduled>) -
         store::triangles::insert(ctx, db, &triangle)?;
         let made = put_schedules(ctx, db, triangle, &new)?;
         store::sites::bump_assignment(ctx, db, made.triangle.site_id)?;
-        let event = Event::new("triangle.create", "triangle", made.triangle.id, details(&made));
+        let event = Event::new(
+            "triangle.create",
+            "triangle",
+            made.triangle.id,
+            details(&made),
+        );
         Ok((made, event))
     })
     .await
@@ -91,8 +96,8 @@ pub async fn read(app: &App, ctx: &Ctx, id: TriangleId) -> Result<Scheduled> {
     authorise(ctx, Operation::ReadTriangle)?;
     app.db
         .read(ctx, move |ctx, db| {
-            let triangle = store::triangles::find(ctx, db, id)?
-                .ok_or_else(|| Error::not_found("triangle"))?;
+            let triangle =
+                store::triangles::find(ctx, db, id)?.ok_or_else(|| Error::not_found("triangle"))?;
             with_schedules(ctx, db, vec![triangle])?
                 .pop()
                 .ok_or_else(|| Error::not_found("triangle"))
@@ -233,16 +238,29 @@ fn check_among(ctx: &Ctx, db: &mut Conn, new: &Triangle) -> Result<()> {
         }
     }
     let clash = |text: &str| Err(Error::new(Kind::Conflict, text));
-    let others = |triangles: Vec<Triangle>| triangles.into_iter().filter(|other| other.id != new.id);
-    for other in others(store::triangles::of_account(ctx, db, new.primary_account_id)?) {
+    let others =
+        |triangles: Vec<Triangle>| triangles.into_iter().filter(|other| other.id != new.id);
+    for other in others(store::triangles::of_account(
+        ctx,
+        db,
+        new.primary_account_id,
+    )?) {
         if other.primary_account_id == new.primary_account_id {
             return clash("This account is the primary of another triangle.");
         }
-        return clash("This account is the standby of another triangle, so it cannot be a primary.");
+        return clash(
+            "This account is the standby of another triangle, so it cannot be a primary.",
+        );
     }
-    for other in others(store::triangles::of_account(ctx, db, new.standby_account_id)?) {
+    for other in others(store::triangles::of_account(
+        ctx,
+        db,
+        new.standby_account_id,
+    )?) {
         if other.primary_account_id == new.standby_account_id {
-            return clash("This account is the primary of another triangle, so it cannot be a standby.");
+            return clash(
+                "This account is the primary of another triangle, so it cannot be a standby.",
+            );
         }
         if other.site_id != new.site_id {
             return clash("Triangles that share a standby account must be of one site.");

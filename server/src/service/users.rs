@@ -14,10 +14,10 @@ use super::passwords;
 use super::transact::{self, Answer, Once};
 use crate::app::App;
 use crate::context::{Ctx, Principal};
-use crate::db::Conn;
 use crate::domain::operations::Operation;
 use crate::error::{Error, Kind, Result};
 use crate::store;
+use crate::store::Conn;
 use crate::store::users::User;
 
 /// A person to add.

@@ -140,7 +140,12 @@ pub fn claim_day(ctx: &Ctx, db: &mut Conn) -> Result<Option<NaiveDate>> {
 ///
 /// # Errors
 /// The database's.
-pub fn move_cursor(ctx: &Ctx, db: &mut Conn, day: NaiveDate, check_at: DateTime<Utc>) -> Result<()> {
+pub fn move_cursor(
+    ctx: &Ctx,
+    db: &mut Conn,
+    day: NaiveDate,
+    check_at: DateTime<Utc>,
+) -> Result<()> {
     diesel::update(report_cursors::table)
         .filter(report_cursors::tenant_id.eq(ctx.tenant_key()))
         .set((

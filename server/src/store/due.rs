@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use maildreieck_api_spec::ids::{RunId, ScheduleId, TenantId, TriangleId};
+use maildreieck_api_spec::vocabulary::Verdict;
 
 use crate::context::Ctx;
 use crate::db::schema::{due, runs};
@@ -39,7 +40,7 @@ pub struct Due {
     /// The run's report, as it came.
     pub report: Option<String>,
     /// Its verdict.
-    pub verdict: Option<maildreieck_api_spec::vocabulary::Verdict>,
+    pub verdict: Option<Verdict>,
     /// What a daily report last said of it.
     pub reported_as: Option<String>,
 }
@@ -94,8 +95,14 @@ pub fn between(
     until: DateTime<Utc>,
 ) -> Result<Vec<Due>> {
     let rows: Vec<(
-        (Word<ScheduleId>, Instant, Word<TriangleId>, Instant, Option<String>),
-        Option<(String, MaybeWord<maildreieck_api_spec::vocabulary::Verdict>)>,
+        (
+            Word<ScheduleId>,
+            Instant,
+            Word<TriangleId>,
+            Instant,
+            Option<String>,
+        ),
+        Option<(String, MaybeWord<Verdict>)>,
     )> = due::table
         .left_join(
             runs::table.on(runs::tenant_id
@@ -120,7 +127,8 @@ pub fn between(
     Ok(rows
         .into_iter()
         .map(|((schedule, due_at, triangle, grace, reported_as), run)| {
-            let (report, verdict) = run.map_or((None, None), |(report, verdict)| (Some(report), verdict.0));
+            let (report, verdict) =
+                run.map_or((None, None), |(report, verdict)| (Some(report), verdict.0));
             Due {
                 schedule_id: schedule.0,
                 due_at: due_at.0,

@@ -47,15 +47,19 @@ pub fn of_user(_ctx: &Ctx, db: &mut Conn, user: UserId) -> Result<Vec<(TenantId,
 /// # Errors
 /// The database's.
 pub fn list(ctx: &Ctx, db: &mut Conn, window: &Window) -> Result<Vec<Member>> {
-    let rows: Vec<(Word<UserId>, Word<EmailAddress>, Word<Name>, Word<MemberRole>)> =
-        memberships::table
-            .inner_join(users::table)
-            .filter(memberships::tenant_id.eq(ctx.tenant_key()))
-            .filter(memberships::user_id.lt(window.bound()))
-            .order(memberships::user_id.desc())
-            .limit(window.ask())
-            .select((users::user_id, users::email, users::name, memberships::role))
-            .load(db)?;
+    let rows: Vec<(
+        Word<UserId>,
+        Word<EmailAddress>,
+        Word<Name>,
+        Word<MemberRole>,
+    )> = memberships::table
+        .inner_join(users::table)
+        .filter(memberships::tenant_id.eq(ctx.tenant_key()))
+        .filter(memberships::user_id.lt(window.bound()))
+        .order(memberships::user_id.desc())
+        .limit(window.ask())
+        .select((users::user_id, users::email, users::name, memberships::role))
+        .load(db)?;
     Ok(rows.into_iter().map(member).collect())
 }
 
@@ -64,18 +68,29 @@ pub fn list(ctx: &Ctx, db: &mut Conn, window: &Window) -> Result<Vec<Member>> {
 /// # Errors
 /// The database's.
 pub fn find(ctx: &Ctx, db: &mut Conn, user: UserId) -> Result<Option<Member>> {
-    let row: Option<(Word<UserId>, Word<EmailAddress>, Word<Name>, Word<MemberRole>)> =
-        memberships::table
-            .inner_join(users::table)
-            .filter(memberships::tenant_id.eq(ctx.tenant_key()))
-            .filter(memberships::user_id.eq(user.to_string()))
-            .select((users::user_id, users::email, users::name, memberships::role))
-            .first(db)
-            .optional()?;
+    let row: Option<(
+        Word<UserId>,
+        Word<EmailAddress>,
+        Word<Name>,
+        Word<MemberRole>,
+    )> = memberships::table
+        .inner_join(users::table)
+        .filter(memberships::tenant_id.eq(ctx.tenant_key()))
+        .filter(memberships::user_id.eq(user.to_string()))
+        .select((users::user_id, users::email, users::name, memberships::role))
+        .first(db)
+        .optional()?;
     Ok(row.map(member))
 }
 
-fn member(row: (Word<UserId>, Word<EmailAddress>, Word<Name>, Word<MemberRole>)) -> Member {
+fn member(
+    row: (
+        Word<UserId>,
+        Word<EmailAddress>,
+        Word<Name>,
+        Word<MemberRole>,
+    ),
+) -> Member {
     Member {
         user_id: row.0.0,
         email: row.1.0,

@@ -62,7 +62,11 @@ pub fn put(ctx: &Ctx, db: &mut Conn, schedule: &Schedule) -> Result<()> {
             schedules::kind.eq(schedule.kind.clone()),
             settings.clone(),
         ))
-        .on_conflict((schedules::tenant_id, schedules::triangle_id, schedules::kind))
+        .on_conflict((
+            schedules::tenant_id,
+            schedules::triangle_id,
+            schedules::kind,
+        ))
         .do_update()
         .set(settings);
     on_each!(db, |conn| statement.execute(conn))?;
