@@ -1,4 +1,16 @@
 //! The agent of a site: it mirrors mail from the primary to the standby and into the store, proves at Tx
 //! that the three corners hold the same mail, and reports.
 
+pub mod clock;
+pub mod error;
+pub mod execute;
+pub mod export;
+pub mod files;
+pub mod imap;
+pub mod ledger;
 pub mod plan;
+pub mod progress;
+pub mod report;
+pub mod server_api;
+pub mod snapshot;
+pub mod store;

@@ -3,4 +3,8 @@
 //! Nothing here reads a clock, a socket, a file or randomness; whatever order reaches a server or a report
 //! comes from sorted collections.
 
+pub mod guard;
 pub mod identity;
+pub mod mirror;
+pub mod names;
+pub mod view;

@@ -1,6 +1,10 @@
 //! The databases: SQLite, one file, or PostgreSQL, chosen by the URL's scheme. Owns the pool and how a
 //! transaction begins, so that nothing can forget it: on PostgreSQL each one first takes its run-time role
 //! and names its tenant, on SQLite each one that writes begins `IMMEDIATE`. Knows no statement of a noun.
+#![expect(
+    missing_docs,
+    reason = "diesel's derive makes public items without documentation"
+)]
 
 mod migrate;
 pub mod schema;

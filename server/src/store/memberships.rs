@@ -1,4 +1,8 @@
 //! Who works in which tenant as what.
+#![expect(
+    clippy::type_complexity,
+    reason = "tuples of columns, named where they are taken apart"
+)]
 
 use diesel::prelude::*;
 use maildreieck_api_spec::ids::{TenantId, UserId};

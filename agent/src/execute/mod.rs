@@ -1,0 +1,123 @@
+//! Carrying out a plan: it decides nothing. The plan names every folder, UID and content; what could not
+//! be done is said, and the next look at the accounts finds what is left.
+//!
+//! The order is what makes a crash harmless: octets and membership into the store and committed, then the
+//! journal in the ledger, then the target, then the ledger's note of the copies.
+
+mod journal;
+mod step;
+mod transfer;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use maildreieck_api_spec::runs::Volume;
+use maildreieck_api_spec::vocabulary::Corner;
+
+use crate::error::AgentError;
+use crate::imap::{Endpoint, ImapError, Mailbox, Shapes};
+use crate::ledger::{KnownFolder, Ledger};
+use crate::plan::identity::LogicalFolder;
+use crate::progress::Progress;
+use crate::snapshot::Seen;
+use crate::store::Store;
+
+/// The store, as several tasks use it in turn.
+#[derive(Clone)]
+pub struct SharedStore(Arc<Mutex<Store>>);
+
+impl SharedStore {
+    /// Shares a store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(Arc::new(Mutex::new(store)))
+    }
+
+    /// The store, for a moment.
+    pub fn lock(&self) -> MutexGuard<'_, Store> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works on the store beside the sockets.
+    pub async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, AgentError> + Send + 'static,
+    ) -> Result<T, AgentError> {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || work(&mut store.lock()))
+            .await
+            .map_err(|_| AgentError::Internal("the store's work ended in a panic"))?
+    }
+}
+
+/// A folder of the target as plans are carried out on it.
+#[derive(Debug, Clone)]
+pub struct TargetFolder {
+    /// Its name on the server.
+    pub mailbox: Mailbox,
+    /// What the ledger knows of it.
+    pub known: KnownFolder,
+    /// Its UIDNEXT when it was last seen.
+    pub uidnext: u32,
+}
+
+/// What a plan is carried out with.
+pub struct Execution<'a> {
+    /// The triangle's name.
+    pub triangle: &'a str,
+    /// Counts failovers and returns.
+    pub epoch: u32,
+    /// The ledger.
+    pub ledger: &'a RefCell<Ledger>,
+    /// The store.
+    pub store: SharedStore,
+    /// The target, to open the writers' connections to.
+    pub target_endpoint: Arc<Endpoint>,
+    /// How many further connections to the target.
+    pub writers: usize,
+    /// The target's folders by logical name; those that are made join it.
+    pub folders: BTreeMap<LogicalFolder, TargetFolder>,
+    /// The source's folders by logical name.
+    pub source_folders: BTreeMap<LogicalFolder, (Mailbox, KnownFolder)>,
+    /// Shapes that the target has taken.
+    pub shapes: Shapes,
+    /// One message at a time, after a server closed on a batch.
+    pub careful: bool,
+    /// The corner that is written to.
+    pub target_corner: Corner,
+    /// Where progress is shown.
+    pub progress: &'a Progress,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Sent to the target.
+    pub mirrored: Volume,
+    /// Connections that failed on the way; what they carried is looked for in the next round.
+    pub failures: Vec<ImapError>,
+    /// Folders of the target that were written to.
+    pub touched: std::collections::BTreeSet<LogicalFolder>,
+}
+
+impl Execution<'_> {
+    /// The folders of a target by logical name, as they were seen.
+    #[must_use]
+    pub fn target_folders(seen: &Seen) -> BTreeMap<LogicalFolder, TargetFolder> {
+        seen.folders
+            .iter()
+            .filter_map(|(name, f)| {
+                let uidnext = f.status?.uidnext;
+                Some((
+                    name.clone(),
+                    TargetFolder {
+                        mailbox: f.mailbox.clone(),
+                        known: f.known.clone(),
+                        uidnext,
+                    },
+                ))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,632 @@
+//! The steps of a plan besides messages on their way: renames, reading, folders, records, moves, flags.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maildreieck_api_spec::vocabulary::{Class, Corner};
+
+use super::{Done, Execution, TargetFolder};
+use crate::clock;
+use crate::error::AgentError;
+use crate::imap::{BodyEvent, FlagChange, Kind, Link, Mailbox, wire};
+use crate::ledger::{Batch, NewRow};
+use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
+use crate::plan::mirror::{FlagStep, MoveStep, Plan, Read, Record, Rename};
+use crate::plan::names::new_name;
+use crate::plan::view::{FolderId, Origin, Place, View};
+use crate::store::Event;
+
+impl Execution<'_> {
+    /// Carries out everything of a plan, in the order that survives a crash.
+    ///
+    /// # Errors
+    /// What a person has to mend, or a later run; what was done stays done and noted.
+    pub async fn act(
+        &mut self,
+        plan: &Plan,
+        view: &View,
+        source: &mut Link,
+        target: &mut Link,
+        separator: Option<char>,
+        prefix: &str,
+    ) -> Result<Done, AgentError> {
+        let mut touched = BTreeSet::new();
+        for folder in &plan.create {
+            self.create(folder, target, separator, prefix).await?;
+            touched.insert(folder.clone());
+        }
+        self.record(plan, view).await?;
+        for step in &plan.moves {
+            self.follow_move(step, view, target).await?;
+            touched.insert(step.to.clone());
+            touched.extend(self.logical_of(step.from));
+        }
+        for step in &plan.flags {
+            self.set_flags(step, view, target).await?;
+            touched.extend(self.logical_of(step.folder));
+        }
+        let mut done = self.transfer(plan, source).await?;
+        done.touched.append(&mut touched);
+        Ok(done)
+    }
+
+    fn logical_of(&self, folder: FolderId) -> Option<LogicalFolder> {
+        self.folders
+            .iter()
+            .find(|(_, f)| f.known.id == folder)
+            .map(|(name, _)| name.clone())
+    }
+
+    async fn create(
+        &mut self,
+        folder: &LogicalFolder,
+        target: &mut Link,
+        separator: Option<char>,
+        prefix: &str,
+    ) -> Result<(), AgentError> {
+        if self.folders.contains_key(folder) {
+            return Ok(());
+        }
+        let have: BTreeMap<LogicalFolder, String> = self
+            .folders
+            .iter()
+            .map(|(name, f)| (name.clone(), wire::decode_utf7(f.mailbox.as_str())))
+            .collect();
+        let source_text = self
+            .source_folders
+            .get(folder)
+            .map(|(mailbox, _)| wire::decode_utf7(mailbox.as_str()))
+            .and_then(|text| text.rsplit(['/', '.']).next().map(str::to_owned))
+            .unwrap_or_else(|| folder.to_string());
+        let name = new_name(folder, separator, prefix, &have, &source_text);
+        let mailbox = Mailbox::new(&wire::encode_utf7(&name.text)).ok_or_else(|| {
+            AgentError::Config(format!(
+                "folder '{folder}' has no name that the target could hold"
+            ))
+        })?;
+        target.create_folder(&mailbox, name.role.as_deref()).await?;
+        let status = target.status(&mailbox).await?;
+        let mut ledger = self.ledger.borrow_mut();
+        let known = ledger.folders(self.triangle, self.target_corner)?;
+        let known = match known.into_iter().find(|k| k.mailbox == mailbox.as_str()) {
+            // It was there before and is back: what was known of it is stale.
+            Some(mut known) => {
+                if known.uidvalidity != status.uidvalidity {
+                    ledger.begin_generation(&mut known, status.uidvalidity)?;
+                }
+                known
+            }
+            None => ledger.add_folder(
+                self.triangle,
+                self.target_corner,
+                mailbox.as_str(),
+                folder,
+                status.uidvalidity,
+            )?,
+        };
+        drop(ledger);
+        self.folders.insert(
+            folder.clone(),
+            TargetFolder {
+                mailbox,
+                known,
+                uidnext: status.uidnext,
+            },
+        );
+        Ok(())
+    }
+
+    /// Membership into the store first, then the ledger: repeated after a crash it is the same.
+    async fn record(&self, plan: &Plan, view: &View) -> Result<(), AgentError> {
+        let now = clock::now_s();
+        let mut events = Vec::new();
+        let mut members = Vec::new();
+        let mut inherited = BTreeSet::new();
+        for record in &plan.records {
+            match record {
+                Record::SourceAgain { from, to } | Record::Moved { from, to, .. } => {
+                    inherited.insert(*to);
+                    if let (Some(old), Some(new)) = (view.source_row(*from), view.source_row(*to)) {
+                        let member = old.member.unwrap_or_else(|| self.new_member(*to));
+                        events.push(self.add(member, *to, new)?);
+                    }
+                }
+                Record::Revive {
+                    tombstone,
+                    source,
+                    folder,
+                } => {
+                    inherited.insert(*source);
+                    if let (Some(tombstone), Some(row)) = (
+                        view.tombstones.iter().find(|t| t.id == *tombstone),
+                        view.source_row(*source),
+                    ) {
+                        let (folder, flags) = (folder.clone(), row.flags.clone());
+                        events.push(Event::Revive {
+                            member: tombstone.member,
+                            folder,
+                            flags,
+                        });
+                    }
+                }
+                Record::Tombstone { source } => {
+                    if let Some(member) = view.source_row(*source).and_then(|row| row.member) {
+                        events.push(Event::Tombstone { member, at: now });
+                    }
+                }
+                Record::SourceFlags { source, flags } => {
+                    if let Some(member) = view.source_row(*source).and_then(|row| row.member) {
+                        events.push(Event::Flags {
+                            member,
+                            flags: flags.clone(),
+                        });
+                    }
+                }
+                _ => {}
+            }
+        }
+        let adopted = plan.records.iter().filter_map(|r| match r {
+            Record::Adopt { source, .. } => Some(*source),
+            _ => None,
+        });
+        let sent = plan.sends.values().flatten().map(|send| send.source);
+        for at in adopted.chain(sent).collect::<BTreeSet<_>>() {
+            if let Some(row) = view.source_row(at)
+                && row.member.is_none()
+                && !inherited.contains(&at)
+            {
+                let member = self.new_member(at);
+                events.push(self.add(member, at, row)?);
+                members.push((at, member));
+            }
+        }
+        if !events.is_empty() {
+            let commit = move |store: &mut crate::store::Store| {
+                for event in events {
+                    store.record(event)?;
+                }
+                Ok(store.commit()?)
+            };
+            self.store.with(commit).await?;
+        }
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.set_members(&members)?;
+        ledger.apply(self.triangle, &plan.records, now, self.epoch)?;
+        Ok(())
+    }
+
+    fn source_of(&self, at: Place) -> Option<(&LogicalFolder, &str, u32)> {
+        let found = self
+            .source_folders
+            .iter()
+            .find(|(_, (_, known))| known.id == at.folder);
+        found.map(|(name, (mailbox, known))| (name, mailbox.as_str(), known.uidvalidity))
+    }
+
+    fn new_member(&self, at: Place) -> MemberId {
+        let (mailbox, uidvalidity) = self
+            .source_of(at)
+            .map_or(("", 0), |(_, mailbox, validity)| (mailbox, validity));
+        MemberId::of(self.triangle, mailbox, uidvalidity, at.generation, at.uid)
+    }
+
+    fn add(
+        &self,
+        member: MemberId,
+        at: Place,
+        row: &crate::plan::view::Row,
+    ) -> Result<Event, AgentError> {
+        let (folder, ..) = self.source_of(at).ok_or(AgentError::Internal(
+            "a record names a source folder that was not seen",
+        ))?;
+        Ok(Event::Add {
+            member,
+            triangle: self.triangle.into(),
+            folder: folder.clone(),
+            content: row.content,
+            date: row.date,
+            flags: row.flags.clone(),
+            size: row.size,
+        })
+    }
+
+    async fn follow_move(
+        &self,
+        step: &MoveStep,
+        view: &View,
+        target: &mut Link,
+    ) -> Result<(), AgentError> {
+        let to = self.target(&step.to)?;
+        let from = self
+            .folders
+            .values()
+            .find(|f| f.known.id == step.from)
+            .ok_or(AgentError::Internal(
+                "a plan names a target folder that was not seen",
+            ))?;
+        target.open_mailbox(&from.mailbox, true).await?;
+        for messages in step.messages.chunks(200) {
+            let uids: Vec<u32> = messages.iter().map(|(uid, _)| *uid).collect();
+            let contents: Vec<ContentId> = messages
+                .iter()
+                .filter_map(|(_, at)| view.source_row(*at))
+                .map(|row| row.content)
+                .collect();
+            let now = clock::now_s();
+            let batch = self.ledger.borrow_mut().open_batch(
+                self.triangle,
+                to.known.id,
+                to.uidnext,
+                &contents,
+                &[],
+                now,
+            )?;
+            let told = target.move_messages(&uids, &to.mailbox).await?;
+            let there = told
+                .filter(|(validity, _)| *validity == to.known.uidvalidity)
+                .map(|(_, uids)| uids);
+            let moved: Vec<(Place, Place, Option<Place>)> = messages
+                .iter()
+                .enumerate()
+                .map(|(i, (uid, source))| {
+                    let old = Place {
+                        folder: from.known.id,
+                        generation: from.known.generation,
+                        uid: *uid,
+                    };
+                    let new = there
+                        .as_ref()
+                        .and_then(|uids| uids.get(i))
+                        .map(|uid| Place {
+                            folder: to.known.id,
+                            generation: to.known.generation,
+                            uid: *uid,
+                        });
+                    (*source, old, new)
+                })
+                .collect();
+            let mut ledger = self.ledger.borrow_mut();
+            ledger.copy_moved(&moved)?;
+            if there.is_some() {
+                ledger.drop_batches(&[batch])?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn target(&self, folder: &LogicalFolder) -> Result<&TargetFolder, AgentError> {
+        self.folders.get(folder).ok_or(AgentError::Internal(
+            "a plan names a target folder that was not made",
+        ))
+    }
+
+    async fn set_flags(
+        &self,
+        step: &FlagStep,
+        view: &View,
+        target: &mut Link,
+    ) -> Result<(), AgentError> {
+        let (logical, folder) = self
+            .folders
+            .iter()
+            .find(|(_, f)| f.known.id == step.folder)
+            .ok_or(AgentError::Internal(
+                "a plan names a target folder that was not seen",
+            ))?;
+        let opened = target.open_mailbox(&folder.mailbox, true).await?;
+        let mut flags = step.flags.clone();
+        if step.add
+            && let Some(allowed) = &opened.keywords
+        {
+            // The server says which keywords stay: the others are refused, and noted as that.
+            let fits = |k: &crate::plan::identity::Keyword| {
+                allowed
+                    .iter()
+                    .any(|a| a.as_str().eq_ignore_ascii_case(k.as_str()))
+            };
+            for keyword in flags.keywords().iter().filter(|k| !fits(k)) {
+                self.ledger.borrow_mut().refuse_keyword(
+                    self.triangle,
+                    self.target_corner,
+                    keyword.as_str(),
+                )?;
+            }
+            flags = flags.retain_keywords(fits);
+        }
+        let change = if step.add {
+            FlagChange::Add
+        } else {
+            FlagChange::Remove
+        };
+        if !flags.is_empty() {
+            match target.change_flags(&step.uids, change, &flags).await {
+                Err(error) if error.kind == Kind::No && !flags.keywords().is_empty() => {
+                    for keyword in flags.keywords() {
+                        self.ledger.borrow_mut().refuse_keyword(
+                            self.triangle,
+                            self.target_corner,
+                            keyword.as_str(),
+                        )?;
+                    }
+                    let system = flags.retain_keywords(|_| false);
+                    if !system.is_empty() {
+                        target.change_flags(&step.uids, change, &system).await?;
+                    }
+                }
+                other => other?,
+            }
+        }
+        if step.repair {
+            let rows = view
+                .pairs
+                .get(logical)
+                .and_then(|p| p.target.as_ref())
+                .map(|t| &t.rows);
+            let repairs: Vec<_> = step
+                .uids
+                .iter()
+                .filter_map(|uid| rows.and_then(|rows| rows.get(uid)))
+                .map(|row| {
+                    (
+                        self.triangle,
+                        Class::FlagsDiffer,
+                        self.target_corner,
+                        logical.clone(),
+                        row.content,
+                    )
+                })
+                .collect();
+            self.ledger
+                .borrow_mut()
+                .add_repairs(&repairs, clock::now_s())?;
+        }
+        Ok(())
+    }
+
+    /// Reads messages that a plan could not decide about: the source's into the store, the target's to know
+    /// what they are.
+    ///
+    /// # Errors
+    /// A corner cannot be read or the store not written.
+    pub async fn read(
+        &self,
+        read: &Read,
+        source: &mut Link,
+        target: &mut Link,
+        first_run: bool,
+        batches: &[Batch],
+    ) -> Result<(), AgentError> {
+        for (id, uids) in &read.target {
+            let Some(folder) = self.folders.values().find(|f| f.known.id == *id) else {
+                continue;
+            };
+            let mut ours: Vec<ContentId> = batches
+                .iter()
+                .filter(|b| b.folder == *id)
+                .flat_map(|b| b.contents.iter().copied())
+                .collect();
+            target.open_mailbox(&folder.mailbox, false).await?;
+            let at = Place {
+                folder: *id,
+                generation: folder.known.generation,
+                uid: 0,
+            };
+            let origin = if first_run {
+                Origin::Preexisting
+            } else {
+                Origin::Foreign
+            };
+            self.identify(target, at, uids, |content| {
+                match ours.iter().position(|c| *c == content) {
+                    Some(index) => {
+                        ours.swap_remove(index);
+                        Origin::Written
+                    }
+                    None => origin,
+                }
+            })
+            .await?;
+        }
+        for (id, uids) in &read.source {
+            let found = self
+                .source_folders
+                .values()
+                .find(|(_, known)| known.id == *id);
+            let Some((mailbox, known)) = found else {
+                continue;
+            };
+            source.open_mailbox(mailbox, false).await?;
+            self.fetch_into_store(
+                source,
+                Place {
+                    folder: *id,
+                    generation: known.generation,
+                    uid: 0,
+                },
+                uids,
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn identify(
+        &self,
+        link: &mut Link,
+        folder: Place,
+        uids: &[u32],
+        mut origin: impl FnMut(ContentId) -> Origin,
+    ) -> Result<(), AgentError> {
+        for set in uids.chunks(200).flat_map(|some| wire::uid_sets(some, 4000)) {
+            let mut rows = Vec::new();
+            let tag = link.ask_bodies(&set).await?;
+            loop {
+                match link.next_body(&tag).await? {
+                    BodyEvent::End => break,
+                    BodyEvent::Gone(_) => {}
+                    BodyEvent::Unequal(uid) => self.unequal(Place { uid, ..folder })?,
+                    BodyEvent::Body(body) => {
+                        self.progress.moved(0);
+                        let content = ContentId::of(&body.octets);
+                        rows.push(NewRow {
+                            at: Place {
+                                uid: body.uid,
+                                ..folder
+                            },
+                            content,
+                            size: u32::try_from(body.octets.len()).unwrap_or(u32::MAX),
+                            date: body.date,
+                            flags: body.flags,
+                            verified_at: Some(clock::now_s()),
+                            origin: origin(content),
+                            member: None,
+                        });
+                    }
+                }
+            }
+            self.ledger.borrow_mut().add_rows(&rows)?;
+        }
+        Ok(())
+    }
+
+    async fn fetch_into_store(
+        &self,
+        link: &mut Link,
+        folder: Place,
+        uids: &[u32],
+    ) -> Result<(), AgentError> {
+        for set in uids.chunks(50).flat_map(|some| wire::uid_sets(some, 4000)) {
+            let tag = link.ask_bodies(&set).await?;
+            let mut rows = Vec::new();
+            loop {
+                match link.next_body(&tag).await? {
+                    BodyEvent::End => break,
+                    BodyEvent::Gone(_) => {}
+                    BodyEvent::Unequal(uid) => self.unequal(Place { uid, ..folder })?,
+                    BodyEvent::Body(body) => {
+                        self.progress.moved(0);
+                        let size = u32::try_from(body.octets.len()).unwrap_or(u32::MAX);
+                        let octets = body.octets;
+                        let put = self
+                            .store
+                            .with(move |store| Ok(store.put(&octets)?))
+                            .await?;
+                        rows.push(NewRow {
+                            at: Place {
+                                uid: body.uid,
+                                ..folder
+                            },
+                            content: put.id,
+                            size,
+                            date: body.date,
+                            flags: body.flags,
+                            verified_at: Some(clock::now_s()),
+                            origin: Origin::Foreign,
+                            member: None,
+                        });
+                    }
+                }
+            }
+            self.store.with(|store| Ok(store.commit()?)).await?;
+            self.ledger.borrow_mut().add_rows(&rows)?;
+        }
+        Ok(())
+    }
+
+    fn unequal(&self, at: Place) -> Result<(), AgentError> {
+        let reason = "its server states another length than it delivers";
+        Ok(self
+            .ledger
+            .borrow_mut()
+            .quarantine(at, Class::Quarantined, reason, clock::now_s())?)
+    }
+
+    /// Follows a rename: on the target where all that lies in the folder is ours, and in the ledger.
+    ///
+    /// # Errors
+    /// The target refuses, or the ledger cannot be written.
+    pub async fn rename(
+        &self,
+        rename: &Rename,
+        target: &mut Link,
+        separator: Option<char>,
+        prefix: &str,
+    ) -> Result<(), AgentError> {
+        if let Some(folder) = rename
+            .target
+            .and_then(|id| self.folders.values().find(|f| f.known.id == id))
+        {
+            let name = new_name(&rename.folder, separator, prefix, &BTreeMap::new(), "");
+            let to = Mailbox::new(&wire::encode_utf7(&name.text)).ok_or_else(|| {
+                AgentError::Config(format!(
+                    "folder '{}' has no name that the target could hold",
+                    rename.folder
+                ))
+            })?;
+            target.rename_folder(&folder.mailbox, &to).await?;
+            self.ledger
+                .borrow_mut()
+                .rename_folder(folder.known.id, to.as_str(), &rename.folder)?;
+        }
+        let (mailbox, _) = self.source_folder(&rename.folder)?;
+        self.ledger
+            .borrow_mut()
+            .rename_folder(rename.from, mailbox.as_str(), &rename.folder)?;
+        Ok(())
+    }
+
+    /// Fetches contents again that the store cannot read any more, from the source.
+    ///
+    /// # Errors
+    /// The source cannot be read or the store not written.
+    pub async fn refill(
+        &self,
+        damaged: &BTreeSet<ContentId>,
+        source: &mut Link,
+    ) -> Result<u64, AgentError> {
+        let places =
+            self.ledger
+                .borrow_mut()
+                .places_of(self.triangle, source.endpoint().corner, damaged)?;
+        let mut refilled = 0;
+        for (at, content) in places {
+            let found = self
+                .source_folders
+                .iter()
+                .find(|(_, (_, known))| known.id == at.folder);
+            let Some((logical, (mailbox, known))) = found else {
+                continue;
+            };
+            if known.generation != at.generation {
+                continue;
+            }
+            source.open_mailbox(mailbox, false).await?;
+            let tag = source.ask_bodies(&at.uid.to_string()).await?;
+            loop {
+                match source.next_body(&tag).await? {
+                    BodyEvent::End => break,
+                    BodyEvent::Body(body) if ContentId::of(&body.octets) == content => {
+                        self.store
+                            .with(move |store| {
+                                store.put(&body.octets)?;
+                                Ok(store.commit()?)
+                            })
+                            .await?;
+                        let repair = (
+                            self.triangle,
+                            Class::MissingInStore,
+                            Corner::Store,
+                            logical.clone(),
+                            content,
+                        );
+                        self.ledger
+                            .borrow_mut()
+                            .add_repairs(&[repair], clock::now_s())?;
+                        refilled += 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(refilled)
+    }
+}

@@ -1,0 +1,209 @@
+//! From an endpoint to an authenticated connection: TCP, TLS, STARTTLS, greeting, login.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use maildreieck_api_spec::vocabulary::{Corner, Tls};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::error::{ImapError, Kind, shortened};
+
+/// How the connection is protected.
+#[derive(Debug, Clone)]
+pub struct Protection {
+    /// Which kind.
+    pub tls: Tls,
+    /// A file of PEM certificates that are trusted instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether plain text may leave this machine.
+    pub allow_plaintext: bool,
+}
+
+/// Where an account is and who logs in.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The account's corner, for messages.
+    pub corner: Corner,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Protection.
+    pub protection: Protection,
+    /// User name.
+    pub username: String,
+    /// Password; never printed.
+    pub password: SecretString,
+    /// How long any single wait may take.
+    pub patience: Duration,
+}
+
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+impl Endpoint {
+    pub(super) fn error(
+        &self,
+        kind: Kind,
+        command: &'static str,
+        text: impl AsRef<str>,
+    ) -> ImapError {
+        ImapError {
+            kind,
+            corner: self.corner,
+            server: format!("{}:{}", self.host, self.port),
+            command,
+            folder: None,
+            text: shortened(text.as_ref()),
+        }
+    }
+
+    /// Opens the socket up to where the greeting is read (or was read, with STARTTLS); the flag says which.
+    pub(super) async fn open(&self) -> Result<(Box<dyn Socket>, bool), ImapError> {
+        let unreachable = |text: String| self.error(Kind::Connect, "connect", text);
+        let tcp = match timeout(
+            self.patience,
+            TcpStream::connect((self.host.as_str(), self.port)),
+        )
+        .await
+        {
+            Err(_) => {
+                return Err(unreachable(format!(
+                    "no answer within {} s",
+                    self.patience.as_secs()
+                )));
+            }
+            Ok(Err(error)) => return Err(unreachable(error.to_string())),
+            Ok(Ok(tcp)) => tcp,
+        };
+        tcp.set_nodelay(true)
+            .map_err(|e| unreachable(e.to_string()))?;
+        match self.protection.tls {
+            Tls::None => {
+                let loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
+                if !loopback && !self.protection.allow_plaintext {
+                    return Err(self.error(
+                        Kind::Tls,
+                        "connect",
+                        "tls = \"none\" is for loopback only; set tls = \"implicit\" or \"starttls\", or allow_plaintext = true",
+                    ));
+                }
+                Ok((Box::new(tcp), false))
+            }
+            Tls::Implicit => Ok((Box::new(self.handshake(tcp).await?), false)),
+            Tls::Starttls => {
+                let mut tcp = tcp;
+                self.starttls(&mut tcp).await?;
+                Ok((Box::new(self.handshake(tcp).await?), true))
+            }
+        }
+    }
+
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ImapError> {
+        let failed = |text: String| self.error(Kind::Tls, "TLS", text);
+        let config = client_config(self.protection.ca_file.as_ref()).map_err(failed)?;
+        let name = ServerName::try_from(self.host.clone()).map_err(|e| failed(e.to_string()))?;
+        match timeout(
+            self.patience,
+            tokio_rustls::TlsConnector::from(config).connect(name, tcp),
+        )
+        .await
+        {
+            Err(_) => Err(self.error(
+                Kind::Silent,
+                "TLS",
+                "no handshake in time; is tls right for this port?",
+            )),
+            Ok(Err(error)) => Err(failed(match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => {
+                    "the server ended it; is tls right for this port?".to_owned()
+                }
+                _ => error.to_string(),
+            })),
+            Ok(Ok(stream)) => Ok(stream),
+        }
+    }
+
+    /// Greeting and STARTTLS octet by octet, so that nothing sent before TLS can be taken for an answer
+    /// inside it (RFC 9051, 6.2.1).
+    async fn starttls(&self, tcp: &mut TcpStream) -> Result<(), ImapError> {
+        let greeting = self.plain_line(tcp).await?;
+        if !greeting.starts_with("* OK") {
+            return Err(self.error(Kind::Unexpected, "greeting", greeting));
+        }
+        tcp.write_all(b"s1 STARTTLS\r\n")
+            .await
+            .map_err(|e| self.error(Kind::Cut, "STARTTLS", e.to_string()))?;
+        loop {
+            let line = self.plain_line(tcp).await?;
+            if line.starts_with("s1 OK") {
+                return Ok(());
+            }
+            if line.starts_with("s1 ") {
+                return Err(self.error(Kind::Tls, "STARTTLS", line));
+            }
+        }
+    }
+
+    async fn plain_line(&self, tcp: &mut TcpStream) -> Result<String, ImapError> {
+        let mut line = Vec::new();
+        let read = async {
+            loop {
+                let octet = tcp.read_u8().await?;
+                if octet == b'\n' || line.len() > 8192 {
+                    return Ok::<_, std::io::Error>(());
+                }
+                line.push(octet);
+            }
+        };
+        match timeout(self.patience, read).await {
+            Err(_) => Err(self.error(
+                Kind::Silent,
+                "greeting",
+                "nothing came; is tls right for this port?",
+            )),
+            Ok(Err(error)) => Err(self.error(Kind::Cut, "greeting", error.to_string())),
+            Ok(Ok(())) => Ok(String::from_utf8_lossy(&line).trim_end().to_owned()),
+        }
+    }
+
+    pub(super) fn sasl_plain(&self) -> SecretString {
+        use base64::Engine as _;
+        let clear = format!("\0{}\0{}", self.username, self.password.expose_secret());
+        base64::engine::general_purpose::STANDARD
+            .encode(clear)
+            .into()
+    }
+}
+
+fn client_config(ca_file: Option<&PathBuf>) -> Result<Arc<rustls::ClientConfig>, String> {
+    use rustls_platform_verifier::BuilderVerifierExt as _;
+    let builder = rustls::ClientConfig::builder();
+    let config = match ca_file {
+        None => builder
+            .with_platform_verifier()
+            .map_err(|e| e.to_string())?,
+        Some(path) => {
+            let mut roots = rustls::RootCertStore::empty();
+            let read = |e: &dyn std::fmt::Display| format!("tls_ca_file {}: {e}", path.display());
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|e| read(&e))? {
+                roots
+                    .add(certificate.map_err(|e| read(&e))?)
+                    .map_err(|e| read(&e))?;
+            }
+            if roots.is_empty() {
+                return Err(read(&"no certificate in it"));
+            }
+            builder.with_root_certificates(roots)
+        }
+    };
+    Ok(Arc::new(config.with_no_client_auth()))
+}

@@ -1,0 +1,124 @@
+//! What can go wrong with a mail server, said so that a technician can act on it.
+
+use std::fmt;
+
+use maildreieck_api_spec::runs::FailureCode;
+use maildreieck_api_spec::vocabulary::Corner;
+
+/// Which way a command or a connection failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// No connection came about.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// User name or password refused.
+    Login,
+    /// The server answered NO.
+    No,
+    /// The target account is full.
+    OverQuota,
+    /// The server answered BAD: what it did with the rest is unknown, so the connection is closed.
+    Bad,
+    /// The server said BYE.
+    Bye,
+    /// The connection ended in the middle.
+    Cut,
+    /// Nothing came for too long.
+    Silent,
+    /// The answer is not what the protocol promises.
+    Unexpected,
+}
+
+/// A failure of one command on one account: which, in which folder, why, and whether trying again helps.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct ImapError {
+    /// Which way.
+    pub kind: Kind,
+    /// The account's corner.
+    pub corner: Corner,
+    /// Host and port.
+    pub server: String,
+    /// The command's name, or the step before the first command.
+    pub command: &'static str,
+    /// The folder it was about.
+    pub folder: Option<String>,
+    /// The server's own words or the system's, cut short.
+    pub text: String,
+}
+
+impl ImapError {
+    /// Whether trying again later can help without anybody doing anything.
+    #[must_use]
+    pub fn temporary(&self) -> bool {
+        match self.kind {
+            Kind::Connect | Kind::Bye | Kind::Cut | Kind::Silent => true,
+            Kind::No => ["UNAVAILABLE", "INUSE", "SERVERBUG", "try again", "temporar"]
+                .iter()
+                .any(|hint| {
+                    self.text
+                        .to_ascii_lowercase()
+                        .contains(&hint.to_ascii_lowercase())
+                }),
+            Kind::Tls | Kind::Login | Kind::OverQuota | Kind::Bad | Kind::Unexpected => false,
+        }
+    }
+
+    /// The code for the server's report.
+    #[must_use]
+    pub fn code(&self) -> FailureCode {
+        match self.kind {
+            Kind::Connect => FailureCode::Unreachable,
+            Kind::Tls => FailureCode::Certificate,
+            Kind::Login => FailureCode::CredentialsRefused,
+            Kind::No => FailureCode::Refused,
+            Kind::OverQuota => FailureCode::OverQuota,
+            Kind::Bye | Kind::Cut | Kind::Silent => FailureCode::Interrupted,
+            Kind::Bad | Kind::Unexpected => FailureCode::UnexpectedAnswer,
+        }
+    }
+}
+
+impl fmt::Display for ImapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.corner, self.server, self.command)?;
+        if let Some(folder) = &self.folder {
+            write!(f, " in folder '{folder}'")?;
+        }
+        let what = match self.kind {
+            Kind::Connect => "no connection",
+            Kind::Tls => "the TLS handshake failed",
+            Kind::Login => "user name or password refused",
+            Kind::No => "the server refused it",
+            Kind::OverQuota => "the account is full",
+            Kind::Bad => "the server did not accept the command",
+            Kind::Bye => "the server said goodbye",
+            Kind::Cut => "the connection was cut",
+            Kind::Silent => "the server went silent",
+            Kind::Unexpected => "unexpected answer",
+        };
+        write!(f, ": {what}")?;
+        if !self.text.is_empty() {
+            write!(f, ": {}", self.text)?;
+        }
+        f.write_str(match self.kind {
+            Kind::Connect => " (check host, port and network; trying again can help)",
+            Kind::Tls => " (check the host name, tls and tls_ca_file, and the server's certificate; trying again does not help)",
+            Kind::Login => " (check username and password_file; trying again does not help)",
+            Kind::OverQuota => " (make room in the account or raise its quota)",
+            _ if self.temporary() => " (trying again can help)",
+            _ => " (trying again does not help)",
+        })
+    }
+}
+
+/// A server's words for an error message: printable, on one line, at most 200 characters.
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    let clean: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(200)
+        .collect();
+    clean.trim().to_owned()
+}

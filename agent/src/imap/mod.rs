@@ -1,0 +1,26 @@
+//! The one wrapper around async-imap. No other room names it.
+//!
+//! The crate parses; everything that decides stands here: each command has a random tag of our own, each
+//! completion is checked and matched by its tag, NO, BAD, BYE, an end of stream and silence are errors, and
+//! a requested attribute that is missing is an error and never a skip. An answer that was cut short can
+//! therefore not look like an empty mailbox. A panic in the parser ends its connection, not the agent.
+
+mod append;
+mod connect;
+mod error;
+mod fetch;
+mod folders;
+mod link;
+mod listing;
+mod modify;
+pub mod wire;
+
+pub use append::{AppendItem, AppendOutcome, Appended, Refusal, Shapes};
+pub use connect::{Endpoint, Protection};
+pub use error::{ImapError, Kind};
+pub use fetch::{Body, BodyEvent};
+pub use folders::{Folder, FolderStatus, Folders};
+pub use link::{Capabilities, Link};
+pub use listing::{Listed, Listing, Opened};
+pub use modify::FlagChange;
+pub use wire::Mailbox;

@@ -1,0 +1,157 @@
+//! Changing a target: folders made, subscribed, renamed; flags set and cleared; messages moved.
+//! There is no EXPUNGE here, and no `\Deleted` can be set: [`Flags`] has no place for it.
+
+use async_imap::imap_proto::Response;
+
+use super::append::expand;
+use super::error::{ImapError, Kind};
+use super::link::{Code, End, Link, in_folder};
+use super::wire::{Mailbox, uid_sets};
+use crate::plan::identity::Flags;
+
+/// Whether flags are set or cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlagChange {
+    /// Set.
+    Add,
+    /// Clear.
+    Remove,
+}
+
+impl Link {
+    /// Makes a folder, by its special use where the server can (RFC 6154), and subscribes to it. One that is
+    /// there already is fine.
+    pub async fn create_folder(
+        &mut self,
+        mailbox: &Mailbox,
+        role: Option<&str>,
+    ) -> Result<(), ImapError> {
+        let mut line = format!("CREATE {}", mailbox.quoted());
+        if let Some(role) = role
+            && self.capabilities.has("CREATE-SPECIAL-USE")
+        {
+            line = format!("{line} (USE ({role}))");
+        }
+        let finished = self
+            .exchange("CREATE", Some(mailbox), &line, |_| Ok(()))
+            .await?;
+        if finished.end != End::Ok {
+            let there = finished.text.to_ascii_lowercase().contains("exist");
+            if !there {
+                self.demand_ok("CREATE", Some(mailbox), finished)?;
+            }
+        }
+        // A server without subscriptions may refuse; the folder is there all the same.
+        self.exchange(
+            "SUBSCRIBE",
+            Some(mailbox),
+            &format!("SUBSCRIBE {}", mailbox.quoted()),
+            |_| Ok(()),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Renames a folder and moves its subscription.
+    pub async fn rename_folder(&mut self, from: &Mailbox, to: &Mailbox) -> Result<(), ImapError> {
+        self.run(
+            "RENAME",
+            Some(from),
+            &format!("RENAME {} {}", from.quoted(), to.quoted()),
+            |_| Ok(()),
+        )
+        .await?;
+        self.exchange(
+            "UNSUBSCRIBE",
+            Some(from),
+            &format!("UNSUBSCRIBE {}", from.quoted()),
+            |_| Ok(()),
+        )
+        .await?;
+        self.exchange(
+            "SUBSCRIBE",
+            Some(to),
+            &format!("SUBSCRIBE {}", to.quoted()),
+            |_| Ok(()),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Sets or clears flags of messages in the mailbox that is open for writing. Words that the server
+    /// refuses are an error with [`Kind::No`].
+    pub async fn change_flags(
+        &mut self,
+        uids: &[u32],
+        change: FlagChange,
+        flags: &Flags,
+    ) -> Result<(), ImapError> {
+        let mailbox = self.selected.as_ref().map(|(m, _)| m.clone());
+        let sign = match change {
+            FlagChange::Add => '+',
+            FlagChange::Remove => '-',
+        };
+        for set in uid_sets(uids, 4000) {
+            let line = format!("UID STORE {set} {sign}FLAGS.SILENT ({flags})");
+            self.run("UID STORE", mailbox.as_ref(), &line, |_| Ok(()))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Moves messages from the open mailbox (RFC 6851). The UIDs they have there, in the order of `uids`;
+    /// `None` where the server does not say.
+    pub async fn move_messages(
+        &mut self,
+        uids: &[u32],
+        to: &Mailbox,
+    ) -> Result<Option<(u32, Vec<u32>)>, ImapError> {
+        let mailbox = self.selected.as_ref().map(|(m, _)| m.clone());
+        let mut sets = uid_sets(uids, 4000);
+        let (Some(set), true) = (sets.pop(), sets.is_empty()) else {
+            return Err(self.error(
+                Kind::Unexpected,
+                "UID MOVE",
+                "too many messages for one command",
+            ));
+        };
+        // COPYUID stands in an untagged OK before the EXPUNGEs (RFC 6851, 4.3), or in the tagged one.
+        let mut code = None;
+        let take = |code: Option<Code>| match code {
+            Some(Code::CopyUid(validity, from, to)) => Some((validity, from, to)),
+            _ => None,
+        };
+        let finished = self
+            .run(
+                "UID MOVE",
+                mailbox.as_ref(),
+                &format!("UID MOVE {set} {}", to.quoted()),
+                |response| {
+                    if let Response::Data { outcome, .. } = response {
+                        code = code
+                            .take()
+                            .or_else(|| take(Code::of(outcome.code.as_ref())));
+                    }
+                    Ok(())
+                },
+            )
+            .await?;
+        let Some((uidvalidity, from, to)) = code.or_else(|| take(finished.code)) else {
+            return Ok(None);
+        };
+        let unexpected = || {
+            let error = self.error(
+                Kind::Unexpected,
+                "UID MOVE",
+                "COPYUID does not name the messages that were moved",
+            );
+            in_folder(error, mailbox.as_ref())
+        };
+        let from = expand(&from, uids.len()).ok_or_else(unexpected)?;
+        let to = expand(&to, uids.len()).ok_or_else(unexpected)?;
+        let pairs: std::collections::BTreeMap<u32, u32> = from.into_iter().zip(to).collect();
+        let moved: Option<Vec<u32>> = uids.iter().map(|uid| pairs.get(uid).copied()).collect();
+        Ok(Some((uidvalidity, moved.ok_or_else(unexpected)?)))
+    }
+}

@@ -1,0 +1,326 @@
+//! Messages in the ledger: what each UID of each generation is, and which copy belongs to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::prelude::*;
+use maildreieck_api_spec::vocabulary::Corner;
+
+use super::schema::{folder, message, quarantine};
+use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
+use crate::plan::identity::{ContentId, Flags, InternalDate, MemberId};
+use crate::plan::view::{FolderId, Origin, Place, Row};
+
+/// A message whose octets have just become known.
+#[derive(Debug, Clone)]
+pub struct NewRow {
+    /// Where it lies.
+    pub at: Place,
+    /// What it is.
+    pub content: ContentId,
+    /// RFC822.SIZE, octets.
+    pub size: u32,
+    /// INTERNALDATE.
+    pub date: InternalDate,
+    /// Flags and keywords.
+    pub flags: Flags,
+    /// When its bytes were read from there, seconds since 1970; `None` if they were only written.
+    pub verified_at: Option<i64>,
+    /// How it came there.
+    pub origin: Origin,
+    /// Its place in the store (source).
+    pub member: Option<MemberId>,
+}
+
+#[derive(Queryable)]
+struct MessageTuple {
+    generation: i32,
+    uid: i64,
+    content: Vec<u8>,
+    size: i64,
+    date: i64,
+    flags: String,
+    origin: i32,
+    member: Option<Vec<u8>>,
+    copy_folder: Option<i64>,
+    copy_generation: Option<i32>,
+    copy_uid: Option<i64>,
+    put_backs: i32,
+    verified_at: Option<i64>,
+}
+
+/// What the ledger knows of one folder.
+#[derive(Debug, Default)]
+pub(crate) struct FolderRows {
+    pub rows: BTreeMap<u32, Row>,
+    pub stale: BTreeMap<(u32, u32), Row>,
+    pub unreadable: BTreeSet<u32>,
+}
+
+pub(super) fn content_of(octets: &[u8]) -> Result<ContentId> {
+    ContentId::from_slice(octets).ok_or(LedgerError::Damaged(
+        "a content id that is not 32 octets long",
+    ))
+}
+
+pub(super) fn copy_of(
+    folder: Option<i64>,
+    generation: Option<i32>,
+    uid: Option<i64>,
+) -> Result<Option<Place>> {
+    match (folder, generation, uid) {
+        (Some(folder), Some(generation), Some(uid)) => Ok(Some(Place {
+            folder: FolderId(folder),
+            generation: generation_of(generation)?,
+            uid: unsigned(uid)?,
+        })),
+        _ => Ok(None),
+    }
+}
+
+fn row(tuple: MessageTuple) -> Result<Row> {
+    Ok(Row {
+        content: content_of(&tuple.content)?,
+        size: unsigned(tuple.size)?,
+        date: InternalDate(tuple.date),
+        flags: tuple.flags.parse().unwrap_or_default(),
+        origin: match tuple.origin {
+            2 => Origin::Written,
+            1 => Origin::Preexisting,
+            _ => Origin::Foreign,
+        },
+        member: tuple.member.as_deref().and_then(MemberId::from_slice),
+        copy: copy_of(tuple.copy_folder, tuple.copy_generation, tuple.copy_uid)?,
+        put_backs: u32::try_from(tuple.put_backs).unwrap_or(u32::MAX),
+        quarantined: false,
+        verified: tuple.verified_at.is_some(),
+    })
+}
+
+fn origin_number(origin: Origin) -> i32 {
+    match origin {
+        Origin::Foreign => 0,
+        Origin::Preexisting => 1,
+        Origin::Written => 2,
+    }
+}
+
+impl Ledger {
+    /// Everything known of a folder whose present generation is `generation`.
+    pub(crate) fn rows(&mut self, folder: FolderId, generation: u32) -> Result<FolderRows> {
+        let mut known = FolderRows::default();
+        let rows = message::table
+            .filter(message::folder_id.eq(folder.0))
+            .select((
+                message::generation,
+                message::uid,
+                message::content,
+                message::size,
+                message::date,
+                message::flags,
+                message::origin,
+                message::member,
+                message::copy_folder,
+                message::copy_generation,
+                message::copy_uid,
+                message::put_backs,
+                message::verified_at,
+            ))
+            .load_iter::<MessageTuple, _>(&mut self.db)?;
+        for tuple in rows {
+            let tuple = tuple?;
+            let (of, uid) = (generation_of(tuple.generation)?, unsigned(tuple.uid)?);
+            let row = row(tuple)?;
+            if of == generation {
+                known.rows.insert(uid, row);
+            } else {
+                known.stale.insert((of, uid), row);
+            }
+        }
+        let quarantined: Vec<(i32, i64)> = quarantine::table
+            .filter(quarantine::folder_id.eq(folder.0))
+            .select((quarantine::generation, quarantine::uid))
+            .load(&mut self.db)?;
+        for (of, uid) in quarantined {
+            let uid = unsigned(uid)?;
+            if generation_of(of)? != generation {
+                continue;
+            }
+            match known.rows.get_mut(&uid) {
+                Some(row) => row.quarantined = true,
+                None => {
+                    known.unreadable.insert(uid);
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// How many messages of an account are known, in all its folders.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn count_messages(&mut self, triangle: &str, corner: &str) -> Result<u64> {
+        let count: i64 = message::table
+            .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+            .filter(folder::triangle.eq(triangle).and(folder::corner.eq(corner)))
+            .count()
+            .get_result(&mut self.db)?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Notes messages; one that is known already is replaced in what was read of it, its copy kept.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn add_rows(&mut self, rows: &[NewRow]) -> Result<()> {
+        self.transact(|db| insert_rows(db, rows))
+    }
+
+    /// Notes size and date of messages as the server lists them, where it keeps others than it was given.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn listed_as(&mut self, rows: &[(Place, u32, InternalDate)]) -> Result<()> {
+        self.transact(|db| {
+            for (at, size, date) in rows {
+                diesel::update(message::table.find((
+                    at.folder.0,
+                    generation_to(at.generation),
+                    i64::from(at.uid),
+                )))
+                .set((message::size.eq(i64::from(*size)), message::date.eq(date.0)))
+                .execute(db)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// One source place of each of these contents, for fetching it again.
+    pub(crate) fn places_of(
+        &mut self,
+        triangle: &str,
+        corner: Corner,
+        contents: &BTreeSet<ContentId>,
+    ) -> Result<Vec<(Place, ContentId)>> {
+        let mut places = Vec::new();
+        for content in contents {
+            let found: Option<(i64, i32, i64)> = message::table
+                .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+                .filter(
+                    folder::triangle
+                        .eq(triangle)
+                        .and(folder::corner.eq(corner.as_str())),
+                )
+                .filter(
+                    message::content
+                        .eq(content.0.to_vec())
+                        .and(message::generation.eq(folder::generation)),
+                )
+                .select((message::folder_id, message::generation, message::uid))
+                .first(&mut self.db)
+                .optional()?;
+            if let Some((folder, generation, uid)) = found {
+                let at = Place {
+                    folder: FolderId(folder),
+                    generation: generation_of(generation)?,
+                    uid: unsigned(uid)?,
+                };
+                places.push((at, *content));
+            }
+        }
+        Ok(places)
+    }
+
+    /// Notes when bytes were read back from an account.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn verified(&mut self, places: &[Place], at: i64) -> Result<()> {
+        self.transact(|db| {
+            for place in places {
+                diesel::update(message::table.find((
+                    place.folder.0,
+                    generation_to(place.generation),
+                    i64::from(place.uid),
+                )))
+                .set(message::verified_at.eq(at))
+                .execute(db)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes that a message has turned out to hold other octets than was known.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn found_altered(&mut self, place: Place, content: ContentId, at: i64) -> Result<()> {
+        diesel::update(message::table.find((
+            place.folder.0,
+            generation_to(place.generation),
+            i64::from(place.uid),
+        )))
+        .set((
+            message::content.eq(content.0.to_vec()),
+            message::verified_at.eq(at),
+        ))
+        .execute(&mut self.db)?;
+        Ok(())
+    }
+}
+
+pub(super) fn insert_rows(db: &mut SqliteConnection, rows: &[NewRow]) -> Result<()> {
+    use diesel::upsert::excluded;
+    for chunk in rows.chunks(256) {
+        let values: Vec<_> = chunk
+            .iter()
+            .map(|row| {
+                (
+                    message::folder_id.eq(row.at.folder.0),
+                    message::generation.eq(generation_to(row.at.generation)),
+                    message::uid.eq(i64::from(row.at.uid)),
+                    message::content.eq(row.content.0.to_vec()),
+                    message::size.eq(i64::from(row.size)),
+                    message::date.eq(row.date.0),
+                    message::flags.eq(row.flags.to_string()),
+                    message::verified_at.eq(row.verified_at),
+                    message::origin.eq(origin_number(row.origin)),
+                    message::member.eq(row.member.map(|m| m.0.to_vec())),
+                    message::put_backs.eq(0),
+                )
+            })
+            .collect();
+        diesel::insert_into(message::table)
+            .values(&values)
+            .on_conflict((message::folder_id, message::generation, message::uid))
+            .do_update()
+            .set((
+                message::content.eq(excluded(message::content)),
+                message::size.eq(excluded(message::size)),
+                message::date.eq(excluded(message::date)),
+                message::flags.eq(excluded(message::flags)),
+                message::verified_at.eq(excluded(message::verified_at)),
+            ))
+            .execute(db)?;
+    }
+    Ok(())
+}
+
+pub(super) fn set_copy(
+    db: &mut SqliteConnection,
+    source: Place,
+    copy: Option<Place>,
+) -> Result<()> {
+    diesel::update(message::table.find((
+        source.folder.0,
+        generation_to(source.generation),
+        i64::from(source.uid),
+    )))
+    .set((
+        message::copy_folder.eq(copy.map(|c| c.folder.0)),
+        message::copy_generation.eq(copy.map(|c| generation_to(c.generation))),
+        message::copy_uid.eq(copy.map(|c| i64::from(c.uid))),
+    ))
+    .execute(db)?;
+    Ok(())
+}

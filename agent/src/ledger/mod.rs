@@ -1,0 +1,106 @@
+//! The ledger: what the agent knows of both accounts, in SQLite in the data folder. It owns the memory of
+//! the mirror; it never holds a message's octets, and it decides nothing.
+//!
+//! Every method that changes something is one transaction, and what it wrote survives a crash of the
+//! machine (`synchronous = FULL`): a batch is journalled here before it is sent.
+
+mod folders;
+mod messages;
+mod records;
+pub mod schema;
+
+use std::path::{Path, PathBuf};
+
+use diesel::connection::SimpleConnection as _;
+use diesel::prelude::*;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+
+pub use folders::{KnownFolder, Stood};
+pub(crate) use messages::FolderRows;
+pub use messages::NewRow;
+pub use records::{Batch, Halt, Quarantined, RepairRow, TriangleState};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/agent/ledger");
+
+/// What can go wrong with the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file cannot be opened.
+    #[error(
+        "opening the ledger {path}: {source}; check that the data folder is writable and not full"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: diesel::ConnectionError,
+    },
+    /// Its tables cannot be brought up to date.
+    #[error("bringing the ledger {path} up to date: {text}")]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        text: String,
+    },
+    /// A statement failed.
+    #[error("the ledger: {0}; check that the data folder is writable and not full")]
+    Statement(#[from] diesel::result::Error),
+    /// A row that cannot be: the file was changed by somebody else.
+    #[error(
+        "the ledger holds a row that cannot be: {0}; it was damaged or changed by another program"
+    )]
+    Damaged(&'static str),
+}
+
+type Result<T> = std::result::Result<T, LedgerError>;
+
+/// The ledger of a site.
+pub struct Ledger {
+    db: SqliteConnection,
+}
+
+impl Ledger {
+    /// Opens or makes the ledger at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or is no ledger.
+    pub fn open(path: &Path) -> Result<Self> {
+        let open = |source| LedgerError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let url = path.to_string_lossy();
+        let mut db = SqliteConnection::establish(&url).map_err(open)?;
+        let migrate = |text: String| LedgerError::Migrate {
+            path: path.to_owned(),
+            text,
+        };
+        db.batch_execute(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA busy_timeout = 10000; PRAGMA cache_size = -8000;",
+        )
+        .map_err(|e| migrate(e.to_string()))?;
+        db.run_pending_migrations(MIGRATIONS)
+            .map_err(|e| migrate(e.to_string()))?;
+        Ok(Self { db })
+    }
+
+    /// One transaction that takes the write lock at once.
+    fn transact<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T>) -> Result<T> {
+        self.db.immediate_transaction(work)
+    }
+}
+
+/// A number of the database as an unsigned one.
+fn unsigned(value: i64) -> Result<u32> {
+    u32::try_from(value).map_err(|_| LedgerError::Damaged("a number beyond 32 bits"))
+}
+
+fn generation_of(value: i32) -> Result<u32> {
+    u32::try_from(value).map_err(|_| LedgerError::Damaged("a negative generation"))
+}
+
+fn generation_to(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}

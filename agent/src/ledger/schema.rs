@@ -1,0 +1,130 @@
+//! The tables of migrations/agent/ledger, as diesel sees them.
+#![expect(missing_docs, reason = "the migration documents tables and columns")]
+
+diesel::table! {
+    triangle (name) {
+        name -> Text,
+        first_mirror_at -> Nullable<BigInt>,
+        last_tx_at -> Nullable<BigInt>,
+        epoch -> Integer,
+    }
+}
+
+diesel::table! {
+    folder (id) {
+        id -> BigInt,
+        triangle -> Text,
+        corner -> Text,
+        mailbox -> Text,
+        logical -> Text,
+        uidvalidity -> BigInt,
+        generation -> Integer,
+        uidnext -> BigInt,
+        highestmodseq -> Nullable<BigInt>,
+        messages -> BigInt,
+    }
+}
+
+diesel::table! {
+    message (folder_id, generation, uid) {
+        folder_id -> BigInt,
+        generation -> Integer,
+        uid -> BigInt,
+        content -> Binary,
+        size -> BigInt,
+        date -> BigInt,
+        flags -> Text,
+        verified_at -> Nullable<BigInt>,
+        origin -> Integer,
+        member -> Nullable<Binary>,
+        copy_folder -> Nullable<BigInt>,
+        copy_generation -> Nullable<Integer>,
+        copy_uid -> Nullable<BigInt>,
+        put_backs -> Integer,
+    }
+}
+
+diesel::table! {
+    tombstone (id) {
+        id -> BigInt,
+        triangle -> Text,
+        logical -> Text,
+        content -> Binary,
+        size -> BigInt,
+        date -> BigInt,
+        flags -> Text,
+        member -> Binary,
+        copy_folder -> Nullable<BigInt>,
+        copy_generation -> Nullable<Integer>,
+        copy_uid -> Nullable<BigInt>,
+        moved -> Bool,
+        vanished_at -> BigInt,
+        epoch -> Integer,
+    }
+}
+
+diesel::table! {
+    quarantine (folder_id, generation, uid) {
+        folder_id -> BigInt,
+        generation -> Integer,
+        uid -> BigInt,
+        class -> Text,
+        reason -> Text,
+        since -> BigInt,
+    }
+}
+
+diesel::table! {
+    repair (id) {
+        id -> BigInt,
+        triangle -> Text,
+        class -> Text,
+        corner -> Text,
+        logical -> Text,
+        content -> Binary,
+        at -> BigInt,
+        reported -> Bool,
+    }
+}
+
+diesel::table! {
+    batch (id) {
+        id -> BigInt,
+        triangle -> Text,
+        folder_id -> BigInt,
+        uidnext -> BigInt,
+        contents -> Binary,
+        opened_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    halt (triangle, id) {
+        triangle -> Text,
+        id -> Text,
+        messages -> BigInt,
+        known -> BigInt,
+        held_at -> BigInt,
+        confirmed_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    activity (id) {
+        id -> BigInt,
+        triangle -> Text,
+        at -> BigInt,
+        vanished -> BigInt,
+        put_back -> BigInt,
+    }
+}
+
+diesel::table! {
+    refused_keyword (triangle, corner, keyword) {
+        triangle -> Text,
+        corner -> Text,
+        keyword -> Text,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(message, folder, quarantine);

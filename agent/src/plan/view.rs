@@ -1,0 +1,160 @@
+//! What a planner sees: folders of both accounts side by side, each with what is listed now and what the
+//! ledger knows of it. Values only.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
+
+/// A folder's number in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct FolderId(pub i64);
+
+/// Where a message lies in an account: folder, that folder's generation, UID. A generation ends when the
+/// server changes UIDVALIDITY or gives UIDs anew after a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Place {
+    /// The folder.
+    pub folder: FolderId,
+    /// Its generation.
+    pub generation: u32,
+    /// The UID.
+    pub uid: u32,
+}
+
+/// How a message came to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Somebody else put it there.
+    Foreign,
+    /// It was there before the triangle was.
+    Preexisting,
+    /// We wrote it.
+    Written,
+}
+
+/// A message as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// UID.
+    pub uid: u32,
+    /// RFC822.SIZE, octets.
+    pub size: u32,
+    /// INTERNALDATE.
+    pub date: InternalDate,
+    /// Flags and keywords.
+    pub flags: Flags,
+}
+
+/// A message that the ledger knows: its octets have been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// What it is.
+    pub content: ContentId,
+    /// RFC822.SIZE, octets.
+    pub size: u32,
+    /// INTERNALDATE.
+    pub date: InternalDate,
+    /// Flags and keywords when it was last listed.
+    pub flags: Flags,
+    /// How it came there (targets).
+    pub origin: Origin,
+    /// Its place in the store (sources).
+    pub member: Option<MemberId>,
+    /// Its copy on the target (sources).
+    pub copy: Option<Place>,
+    /// How often its copy has been put back (sources).
+    pub put_backs: u32,
+    /// Whether it is in quarantine: it cannot be copied truly (sources).
+    pub quarantined: bool,
+    /// Whether its bytes have ever been read from there.
+    pub verified: bool,
+}
+
+/// A folder of one account.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// Its number in the ledger.
+    pub folder: FolderId,
+    /// Its name on the server.
+    pub mailbox: String,
+    /// UIDVALIDITY.
+    pub uidvalidity: u32,
+    /// Its generation.
+    pub generation: u32,
+    /// What it holds now, ascending by UID; empty for a folder that is gone.
+    pub shown: Vec<Shown>,
+    /// What the ledger knows, by UID.
+    pub rows: BTreeMap<u32, Row>,
+    /// What the ledger knew of ended generations and has not matched again.
+    pub stale: BTreeMap<(u32, u32), Row>,
+    /// Whether the server no longer lists the folder.
+    pub gone: bool,
+    /// Messages that cannot be copied and stay where they are, with no row: quarantined when they were read.
+    pub unreadable: std::collections::BTreeSet<u32>,
+}
+
+/// A folder of the source and its counterpart.
+#[derive(Debug, Clone, Default)]
+pub struct Pair {
+    /// On the source.
+    pub source: Option<Side>,
+    /// On the target.
+    pub target: Option<Side>,
+}
+
+/// A message that vanished on the source; its copy stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// Its number in the ledger.
+    pub id: i64,
+    /// The folder it was in.
+    pub folder: LogicalFolder,
+    /// What it was.
+    pub content: ContentId,
+    /// RFC822.SIZE, octets.
+    pub size: u32,
+    /// INTERNALDATE.
+    pub date: InternalDate,
+    /// Its place in the store.
+    pub member: MemberId,
+    /// Its copy on the target.
+    pub copy: Option<Place>,
+    /// Whether it was moved and the target could not follow.
+    pub moved: bool,
+}
+
+impl View {
+    /// The source's row at a place, of the present or an ended generation.
+    #[must_use]
+    pub fn source_row(&self, at: Place) -> Option<&Row> {
+        let side = self
+            .pairs
+            .values()
+            .filter_map(|p| p.source.as_ref())
+            .find(|s| s.folder == at.folder)?;
+        if side.generation == at.generation {
+            side.rows.get(&at.uid)
+        } else {
+            side.stale.get(&(at.generation, at.uid))
+        }
+    }
+}
+
+/// Everything that a mirror plan is made from. Folders that changed on neither side are left out.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The folders.
+    pub pairs: BTreeMap<LogicalFolder, Pair>,
+    /// The tombstones of the triangle.
+    pub tombstones: Vec<Tombstone>,
+    /// Messages that the ledger knows on the source, in all folders: what a share is taken of.
+    pub known_on_source: u64,
+    /// Whether the target can move messages (RFC 6851).
+    pub target_moves: bool,
+    /// What the target's servers refused: keywords, lower case.
+    pub refused_keywords: std::collections::BTreeSet<String>,
+}

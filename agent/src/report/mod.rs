@@ -1,0 +1,3 @@
+//! What the agent says of its runs, and where that waits until the server has it.
+
+pub mod spool;

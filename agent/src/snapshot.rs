@@ -1,0 +1,334 @@
+//! What both accounts hold now. It asks in one round trip which folders changed, lists those afresh and
+//! joins them with what the ledger knows. It changes nothing on a server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use maildreieck_api_spec::vocabulary::Corner;
+
+use crate::error::AgentError;
+use crate::imap::{Folder, FolderStatus, Folders, Link, Listing, Mailbox, wire};
+use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
+use crate::plan::identity::LogicalFolder;
+use crate::plan::names::{Named, excluded, logical_names};
+use crate::plan::view::{FolderId, Origin, Pair, Place, Shown, Side, View};
+
+/// How long a folder must stand still after a batch whose end is not known.
+const STILL: Duration = Duration::from_millis(300);
+/// How often it is asked at most.
+const STILL_TRIES: u32 = 100;
+
+/// What a triangle's folders are chosen by.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// The triangle's name in the ledger.
+    pub triangle: &'a str,
+    /// Folder of the standby below which its folders lie.
+    pub standby_prefix: &'a str,
+    /// Folders left out.
+    pub exclude: &'a [String],
+}
+
+/// One account as it stands.
+#[derive(Debug)]
+pub struct Seen {
+    /// The corner.
+    pub corner: Corner,
+    /// The separator that new folders are named with.
+    pub separator: Option<char>,
+    /// Its folders by logical name.
+    pub folders: BTreeMap<LogicalFolder, SeenFolder>,
+}
+
+/// One folder as it stands.
+#[derive(Debug)]
+pub struct SeenFolder {
+    /// What the ledger knows of it.
+    pub known: KnownFolder,
+    /// Its name on the server.
+    pub mailbox: Mailbox,
+    /// Where it stands; `None` for one that the server lists no more.
+    pub status: Option<FolderStatus>,
+    /// What it holds, if it was listed.
+    pub listing: Option<Listing>,
+}
+
+impl SeenFolder {
+    /// Whether it stands where it stood when everything in it had been dealt with.
+    fn unchanged(&self) -> bool {
+        let known = &self.known;
+        self.status.is_some_and(|now| {
+            known.uidnext > 0
+                && now.uidvalidity == known.uidvalidity
+                && now.uidnext == known.uidnext
+                && now.messages == known.messages
+                && now.highestmodseq.is_some()
+                && now.highestmodseq == known.highestmodseq
+        })
+    }
+}
+
+/// Joins a folder list with the ledger.
+pub fn seen(
+    folders: &Folders,
+    ledger: &mut Ledger,
+    choice: Choice<'_>,
+    corner: Corner,
+) -> Result<Seen, AgentError> {
+    let prefix = if corner == Corner::Standby {
+        choice.standby_prefix
+    } else {
+        ""
+    };
+    let list: Vec<&Folder> = folders.0.values().collect();
+    let named: Vec<Named> = list
+        .iter()
+        .map(|f| Named {
+            text: wire::decode_utf7(f.mailbox.as_str()),
+            separator: f.separator,
+            role: f.role,
+        })
+        .collect();
+    let names = logical_names(&named, prefix);
+    let mut known: BTreeMap<String, KnownFolder> = ledger
+        .folders(choice.triangle, corner)?
+        .into_iter()
+        .map(|k| (k.mailbox.clone(), k))
+        .collect();
+    let separator = list.iter().find_map(|f| f.separator);
+    let mut seen = Seen {
+        corner,
+        separator,
+        folders: BTreeMap::new(),
+    };
+    for (folder, name) in list.into_iter().zip(names) {
+        let earlier = known.remove(folder.mailbox.as_str());
+        let Some(name) = earlier.as_ref().map(|k| k.logical.clone()).or(name) else {
+            continue;
+        };
+        let (Some(status), true) = (folder.status, folder.selectable) else {
+            continue;
+        };
+        if excluded(&name, choice.exclude) {
+            continue;
+        }
+        let known = match earlier {
+            Some(known) => known,
+            None => ledger.add_folder(
+                choice.triangle,
+                corner,
+                folder.mailbox.as_str(),
+                &name,
+                status.uidvalidity,
+            )?,
+        };
+        let entry = SeenFolder {
+            known,
+            mailbox: folder.mailbox.clone(),
+            status: Some(status),
+            listing: None,
+        };
+        seen.folders.insert(name, entry);
+    }
+    for known in known.into_values() {
+        let Some(mailbox) = Mailbox::new(&known.mailbox) else {
+            continue;
+        };
+        if !excluded(&known.logical, choice.exclude) && !seen.folders.contains_key(&known.logical) {
+            let name = known.logical.clone();
+            seen.folders.insert(
+                name,
+                SeenFolder {
+                    known,
+                    mailbox,
+                    status: None,
+                    listing: None,
+                },
+            );
+        }
+    }
+    Ok(seen)
+}
+
+/// Lists the folders that changed, or all of them.
+pub async fn list(
+    link: &mut Link,
+    seen: &mut Seen,
+    all: bool,
+    batches: &[Batch],
+) -> Result<(), AgentError> {
+    for folder in seen.folders.values_mut() {
+        if folder.status.is_none() {
+            continue;
+        }
+        let in_doubt = batches.iter().any(|b| b.folder == folder.known.id);
+        if in_doubt {
+            folder.status = Some(standing_still(link, &folder.mailbox).await?);
+        }
+        if all || in_doubt || !folder.unchanged() {
+            let listing = link.list_messages(&folder.mailbox).await?;
+            folder.status = Some(listing.status);
+            folder.listing = Some(listing);
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a folder into which a batch may still be on its way has stopped growing.
+async fn standing_still(link: &mut Link, mailbox: &Mailbox) -> Result<FolderStatus, AgentError> {
+    let mut before = link.status(mailbox).await?;
+    for _ in 0..STILL_TRIES {
+        tokio::time::sleep(STILL).await;
+        let now = link.status(mailbox).await?;
+        if now.uidnext == before.uidnext && now.messages == before.messages {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Ok(before)
+}
+
+/// Whether UIDs mean something else than the ledger knows: another UIDVALIDITY, or a hoster restored a
+/// backup and gives UIDs anew. A size or date that the target keeps otherwise than it was given, seen for the
+/// first time, is noted instead.
+fn check_generation(
+    ledger: &mut Ledger,
+    known: &mut KnownFolder,
+    listing: &Listing,
+    rows: &FolderRows,
+) -> Result<bool, AgentError> {
+    let status = listing.status;
+    let top = rows.rows.keys().next_back().copied().unwrap_or(0);
+    let went_back = status.uidnext < known.uidnext
+        || (top > 0 && status.uidnext <= top)
+        || matches!((status.highestmodseq, known.highestmodseq), (Some(now), Some(before)) if now < before);
+    let mut renewed = status.uidvalidity != known.uidvalidity || went_back;
+    let mut listed_as = Vec::new();
+    for shown in &listing.messages {
+        if renewed {
+            break;
+        }
+        if let Some(row) = rows.rows.get(&shown.uid)
+            && (row.size != shown.size || row.date != shown.date)
+        {
+            if row.origin == Origin::Written && !row.verified {
+                let at = Place {
+                    folder: known.id,
+                    generation: known.generation,
+                    uid: shown.uid,
+                };
+                listed_as.push((at, shown.size, shown.date));
+            } else {
+                renewed = true;
+            }
+        }
+    }
+    if renewed {
+        ledger.begin_generation(known, status.uidvalidity)?;
+        return Ok(true);
+    }
+    if !listed_as.is_empty() {
+        ledger.listed_as(&listed_as)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+fn side(ledger: &mut Ledger, folder: &mut SeenFolder) -> Result<Side, AgentError> {
+    let mut known = ledger.rows(folder.known.id, folder.known.generation)?;
+    if let Some(listing) = &folder.listing
+        && check_generation(ledger, &mut folder.known, listing, &known)?
+    {
+        known = ledger.rows(folder.known.id, folder.known.generation)?;
+    }
+    let shown = match &folder.listing {
+        Some(listing) => listing
+            .messages
+            .iter()
+            .map(|m| Shown {
+                uid: m.uid,
+                size: m.size,
+                date: m.date,
+                flags: m.flags.clone(),
+            })
+            .collect(),
+        None if folder.status.is_none() => Vec::new(),
+        None => known
+            .rows
+            .iter()
+            .map(|(uid, row)| Shown {
+                uid: *uid,
+                size: row.size,
+                date: row.date,
+                flags: row.flags.clone(),
+            })
+            .collect(),
+    };
+    Ok(Side {
+        folder: folder.known.id,
+        mailbox: folder.known.mailbox.clone(),
+        uidvalidity: folder.known.uidvalidity,
+        generation: folder.known.generation,
+        shown,
+        rows: known.rows,
+        stale: known.stale,
+        gone: folder.status.is_none(),
+        unreadable: known.unreadable,
+    })
+}
+
+/// The planner's view: folders that changed on neither side are left out.
+pub fn view(
+    ledger: &mut Ledger,
+    choice: Choice<'_>,
+    source: &mut Seen,
+    target: &mut Seen,
+    target_moves: bool,
+) -> Result<View, AgentError> {
+    let names: BTreeSet<LogicalFolder> = source
+        .folders
+        .keys()
+        .chain(target.folders.keys())
+        .cloned()
+        .collect();
+    let mut pairs = BTreeMap::new();
+    for name in names {
+        let (from, to) = (source.folders.get_mut(&name), target.folders.get_mut(&name));
+        let moved = |f: &SeenFolder| f.listing.is_some() || f.status.is_none();
+        let changed =
+            from.as_ref().is_some_and(|f| moved(f)) || to.as_ref().is_some_and(|f| moved(f));
+        let missing = from.is_some() && to.is_none();
+        if !changed && !missing {
+            continue;
+        }
+        let source = from.map(|f| side(ledger, f)).transpose()?;
+        let target = to.map(|f| side(ledger, f)).transpose()?;
+        // A target's folder that is gone is as good as none, but for what the ledger knows of it.
+        pairs.insert(name, Pair { source, target });
+    }
+    Ok(View {
+        pairs,
+        tombstones: ledger.tombstones(choice.triangle)?,
+        known_on_source: ledger.count_messages(choice.triangle, source.corner.as_str())?,
+        target_moves,
+        refused_keywords: ledger.refused_keywords(choice.triangle, target.corner)?,
+    })
+}
+
+/// Where the folders that were seen stand, for [`Ledger::settle`]; those in `open` are not done yet.
+pub fn stood(
+    seen: &Seen,
+    open: &BTreeSet<FolderId>,
+) -> Vec<(FolderId, Option<crate::ledger::Stood>)> {
+    seen.folders
+        .values()
+        .filter_map(|folder| {
+            let id = folder.known.id;
+            let status = folder.listing.as_ref()?.status;
+            let messages =
+                u32::try_from(folder.listing.as_ref()?.messages.len()).unwrap_or(u32::MAX);
+            let stood = (status.uidnext, status.highestmodseq, messages);
+            Some((id, (!open.contains(&id)).then_some(stood)))
+        })
+        .collect()
+}

@@ -1,0 +1,226 @@
+//! What can go wrong with a store, each with the place and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::ContentId;
+
+/// Why a store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Reading or writing a file failed.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was being done, like `writing`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process works with this store.
+    #[error(
+        "the store {dir} is in use by process {pid}; wait for it to end, or stop it, then try again"
+    )]
+    Locked {
+        /// The store's folder.
+        dir: PathBuf,
+        /// The other process as its lock file names it.
+        pid: String,
+    },
+    /// There is no store here.
+    #[error("{dir} holds no store; run a mirror first, or correct data_dir")]
+    NoStore {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Others can read the key file.
+    #[error(
+        "the store key {path} can be read by others (mode {mode:o}); run `chmod 600 {path}`, and consider who may have read it"
+    )]
+    KeyExposed {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The key file is not one.
+    #[error(
+        "{path} is not a store key: {detail}; put the right key file in place, never a new one: the store cannot be read without its key"
+    )]
+    KeyMalformed {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// The key file is gone, but there is a store that wants it.
+    #[error(
+        "the store key {path} is missing, and the store {dir} cannot be read without it; put back a copy of the key, or move the store away to begin a new one"
+    )]
+    KeyLost {
+        /// Where the key should be.
+        path: PathBuf,
+        /// The store.
+        dir: PathBuf,
+    },
+    /// The key is another store's.
+    #[error("the key does not belong to this store ({path}); put back the key it was written with")]
+    WrongKey {
+        /// The file that was written with another key.
+        path: PathBuf,
+    },
+    /// A segment of another store lies among this store's.
+    #[error("{path} belongs to another store; move it back to where it came from")]
+    ForeignSegment {
+        /// The segment.
+        path: PathBuf,
+    },
+    /// A segment of a format that this version cannot read.
+    #[error("{path} has format version {version}, which this program cannot read; update it")]
+    UnknownVersion {
+        /// The segment.
+        path: PathBuf,
+        /// The version it names.
+        version: u16,
+    },
+    /// No segment has a readable header, and there is no index to tell which store it is.
+    #[error(
+        "none of the segments in {dir} has a readable header, and the index is gone; put the files back from a copy, or move them away to begin a new store"
+    )]
+    Unreadable {
+        /// The store's folder.
+        dir: PathBuf,
+    },
+    /// The content was never stored here.
+    #[error("content {id} is not in the store")]
+    Missing {
+        /// The content asked for.
+        id: ContentId,
+    },
+    /// The content was stored, but cannot be read any more.
+    #[error(
+        "content {id} is damaged in {path} at {offset}: {detail}; the next mirror run stores it anew where the mail still exists"
+    )]
+    Damaged {
+        /// The content asked for.
+        id: ContentId,
+        /// The segment.
+        path: PathBuf,
+        /// Where its frame begins.
+        offset: u64,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// A message beyond what a frame can hold.
+    #[error("a message of {size} octets is larger than the {limit} that the store takes")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The largest.
+        limit: usize,
+    },
+    /// A record beyond what a membership frame can hold.
+    #[error("a folder name, triangle name or flag list is too long for the store")]
+    RecordTooLong,
+    /// The store was opened for reading.
+    #[error("the store was opened for reading only")]
+    ReadOnly,
+    /// An earlier failure left the segment in a state that only opening anew can settle.
+    #[error("an earlier write to {path} failed and could not be undone; open the store again")]
+    Halted {
+        /// The segment.
+        path: PathBuf,
+    },
+    /// The index did not do its work.
+    #[error("{action} the index of the store: {source}")]
+    Index {
+        /// What was being done.
+        action: &'static str,
+        /// What SQLite said.
+        #[source]
+        source: diesel::result::Error,
+    },
+    /// The index could not be opened.
+    #[error("opening the index {path}: {detail}")]
+    IndexOpen {
+        /// The index.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// A row of the index does not open or makes no sense.
+    #[error(
+        "the index of the store is damaged ({detail}); `maildreieck-agent store rebuild-index` makes it anew from the segments"
+    )]
+    IndexDamaged {
+        /// What was found.
+        detail: &'static str,
+    },
+    /// Compression or encryption failed, which no input should cause.
+    #[error("{action} failed; this is a defect of the program or the machine's memory")]
+    Codec {
+        /// What was being done.
+        action: &'static str,
+    },
+}
+
+impl StoreError {
+    /// Whether trying again can help without anybody doing anything.
+    #[must_use]
+    pub fn temporary(&self) -> bool {
+        match self {
+            Self::Locked { .. } | Self::Halted { .. } => true,
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::Interrupted | io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether the failure is about the key and not about the store.
+    #[must_use]
+    pub fn concerns_key(&self) -> bool {
+        matches!(
+            self,
+            Self::KeyExposed { .. }
+                | Self::KeyMalformed { .. }
+                | Self::KeyLost { .. }
+                | Self::WrongKey { .. }
+        )
+    }
+
+    /// Whether the index has to be made anew.
+    #[must_use]
+    pub fn index_damaged(&self) -> bool {
+        match self {
+            Self::IndexDamaged { .. } => true,
+            Self::Index { source, .. } => {
+                let text = source.to_string();
+                text.contains("malformed") || text.contains("not a database")
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Names an input/output failure.
+pub(crate) fn io(
+    action: &'static str,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.into();
+    move |source| StoreError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+/// Names a failure of the index.
+pub(super) fn sql(action: &'static str) -> impl FnOnce(diesel::result::Error) -> StoreError {
+    move |source| StoreError::Index { action, source }
+}

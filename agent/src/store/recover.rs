@@ -1,0 +1,452 @@
+//! Opening: the lock, which store and which key it is, and an index that is up to the segments.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::{StoreError, io};
+use super::event::{Event, decode_batch};
+use super::frame::{self, FIRST_FRAME, Kind, Opener};
+use super::index::{self, Index, NewContent, SegmentRow, Unusable};
+use super::key::{StoreKey, random};
+use super::segment::{self, Found, Opened, Scan, Segment, Stat};
+use super::{Current, opener};
+
+/// Frames taken into the index with one transaction.
+const REPLAY_BATCH: usize = 4096;
+
+/// What opening did to the index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexState {
+    /// It held what the segments hold.
+    #[default]
+    Current,
+    /// The store was begun.
+    Created,
+    /// It lacked the last frames, as after a crash, and has them now.
+    CaughtUp,
+    /// It was missing, damaged or another store's, and was made anew.
+    Rebuilt,
+}
+
+/// What opening or rebuilding met.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Recovery {
+    /// What was done to the index.
+    pub index: IndexState,
+    /// Frames that were taken into the index.
+    pub frames: u64,
+    /// Octets at ends of segments that are no whole frame: what a crash left. They stay where they are.
+    pub torn_bytes: u64,
+    /// Frames, or runs of octets between frames, that cannot be read.
+    pub unreadable: u64,
+    /// Numbers of segments that the index knows and whose files are gone.
+    pub lost_segments: Vec<u32>,
+    /// Numbers of segments neither of whose headers is readable.
+    pub headless_segments: Vec<u32>,
+}
+
+/// An opened store's parts.
+pub(super) struct Recovered {
+    pub(super) index: Index,
+    pub(super) current: Option<Current>,
+    pub(super) next_number: u32,
+    pub(super) recovery: Recovery,
+}
+
+pub(super) fn index_path(dir: &Path) -> PathBuf {
+    dir.join("index.sqlite")
+}
+
+/// Makes the folder where it is missing, and takes its lock.
+pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(io("making the folder", dir))?;
+    let path = dir.join("lock");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io("opening", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = (&file).take(20).read_to_string(&mut pid);
+            let pid = pid.trim();
+            return Err(StoreError::Locked {
+                dir: dir.to_owned(),
+                pid: if pid.is_empty() { "(unknown)" } else { pid }.to_owned(),
+            });
+        }
+        Err(TryLockError::Error(e)) => return Err(io("locking", &path)(e)),
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(io("writing", &path))?;
+    Ok(file)
+}
+
+/// The index of a store that is only read.
+pub(super) fn index_for_reading(dir: &Path, key: &StoreKey) -> Result<Index, StoreError> {
+    let numbers = segment::list(dir)?;
+    if numbers.is_empty() {
+        return Err(StoreError::NoStore {
+            dir: dir.to_owned(),
+        });
+    }
+    let store_id = identify(dir, &numbers, key)?;
+    Index::open(&index_path(dir), key, store_id, false)?.map_err(|_| StoreError::IndexDamaged {
+        detail: "it is missing or cannot be opened",
+    })
+}
+
+/// Which store the segments are, as the first readable header says; proves that the key is its.
+fn identify(dir: &Path, numbers: &[u32], key: &StoreKey) -> Result<Option<[u8; 16]>, StoreError> {
+    for number in numbers {
+        if let Opened::Segment(segment) = Segment::open(dir, *number, key)? {
+            return Ok(Some(segment.store_id));
+        }
+    }
+    Ok(None)
+}
+
+/// Brings a locked store into a state to work with.
+pub(super) fn recover(
+    dir: &Path,
+    key: &StoreKey,
+    segment_bytes: u64,
+) -> Result<Recovered, StoreError> {
+    let numbers = segment::list(dir)?;
+    let store_id = identify(dir, &numbers, key)?;
+    let path = index_path(dir);
+    let mut recovery = Recovery::default();
+    let mut index = match Index::open(&path, key, store_id, true)? {
+        Ok(index) => index,
+        Err(unusable) => {
+            let store_id = match (store_id, numbers.is_empty()) {
+                (Some(id), _) => id,
+                (None, true) => new_id()?,
+                (None, false) => {
+                    return Err(StoreError::Unreadable {
+                        dir: dir.to_owned(),
+                    });
+                }
+            };
+            if !matches!(unusable, Unusable::Absent) {
+                tracing::warn!("the store's index is damaged or another store's; it is made anew");
+            }
+            recovery = rebuild(dir, key, store_id, &numbers, &mut |_, _| {})?;
+            Index::open(&path, key, Some(store_id), true)?.map_err(|_| {
+                StoreError::IndexDamaged {
+                    detail: "it was made anew and still cannot be opened",
+                }
+            })?
+        }
+    };
+    if numbers.is_empty() && index.segments()?.is_empty() {
+        recovery.index = IndexState::Created;
+        let current = Current::begin(dir, 1, index.store_id, key)?;
+        index.put_segment(SegmentRow {
+            number: 1,
+            covered: FIRST_FRAME,
+            stat: current.stat,
+            healed: false,
+        })?;
+        return Ok(Recovered {
+            index,
+            current: Some(current),
+            next_number: 2,
+            recovery,
+        });
+    }
+    if recovery.index == IndexState::Current {
+        catch_up(dir, key, &numbers, &mut index, &mut recovery)?;
+    }
+    let rows = index.segments()?;
+    let last = numbers.last().copied().unwrap_or_default();
+    let highest = rows.last().map_or(last, |row| row.number.max(last));
+    let current = match rows.last() {
+        Some(row)
+            if row.number == last
+                && (row.covered == FIRST_FRAME || row.covered < segment_bytes) =>
+        {
+            match Segment::open(dir, last, key)? {
+                Opened::Segment(segment) => Current::resume(segment, row)?,
+                Opened::Absent | Opened::Headless => None,
+            }
+        }
+        _ => None,
+    };
+    if recovery != Recovery::default() {
+        tracing::info!(
+            index = ?recovery.index,
+            frames = recovery.frames,
+            torn_bytes = recovery.torn_bytes,
+            unreadable = recovery.unreadable,
+            lost_segments = recovery.lost_segments.len(),
+            "the store was brought up to date at opening"
+        );
+    }
+    Ok(Recovered {
+        index,
+        current,
+        next_number: highest.saturating_add(1),
+        recovery,
+    })
+}
+
+/// Takes what the index lacks from the segments: whatever lies behind what it covers.
+fn catch_up(
+    dir: &Path,
+    key: &StoreKey,
+    numbers: &[u32],
+    index: &mut Index,
+    recovery: &mut Recovery,
+) -> Result<(), StoreError> {
+    let rows = index.segments()?;
+    recovery.lost_segments = rows
+        .iter()
+        .map(|row| row.number)
+        .filter(|number| numbers.binary_search(number).is_err())
+        .collect();
+    let mut opener = opener()?;
+    for number in numbers {
+        let row = rows
+            .binary_search_by_key(number, |row| row.number)
+            .ok()
+            .and_then(|at| rows.get(at));
+        let path = segment::path(dir, *number);
+        let Some(stat) = Stat::of_path(&path)? else {
+            continue;
+        };
+        if row.is_some_and(|row| stat.size <= row.stat.size) {
+            continue;
+        }
+        let segment = match open_own(dir, *number, key, index.store_id)? {
+            Some(segment) => segment,
+            None => {
+                recovery.headless_segments.push(*number);
+                continue;
+            }
+        };
+        // What is taken into the index must be as durable as what a commit leaves.
+        segment
+            .file
+            .sync_all()
+            .map_err(io("making durable", &segment.path))?;
+        let from = row.map_or(FIRST_FRAME, |row| row.covered);
+        // What lies before was not looked at: the next inspection shall do so.
+        let stat = Stat {
+            mtime_ns: if row.is_some() { 0 } else { stat.mtime_ns },
+            ..stat
+        };
+        let start = SegmentRow {
+            number: *number,
+            covered: from,
+            stat,
+            healed: row.is_some_and(|row| row.healed),
+        };
+        let replayed = replay(index, &segment, start, &mut opener, &mut |_| {})?;
+        if replayed.frames > 0 {
+            recovery.index = IndexState::CaughtUp;
+        }
+        recovery.add(&replayed);
+    }
+    Ok(())
+}
+
+impl Recovery {
+    fn add(&mut self, replayed: &Replayed) {
+        self.frames += replayed.frames;
+        self.torn_bytes += replayed.torn_bytes;
+        self.unreadable += replayed.unreadable;
+    }
+}
+
+/// A segment of this store; `None` where its header is unreadable.
+fn open_own(
+    dir: &Path,
+    number: u32,
+    key: &StoreKey,
+    store_id: [u8; 16],
+) -> Result<Option<Segment>, StoreError> {
+    match Segment::open(dir, number, key)? {
+        Opened::Segment(segment) if segment.store_id != store_id => {
+            Err(StoreError::ForeignSegment { path: segment.path })
+        }
+        Opened::Segment(segment) => Ok(Some(segment)),
+        Opened::Absent | Opened::Headless => Ok(None),
+    }
+}
+
+struct Replayed {
+    row: SegmentRow,
+    frames: u64,
+    torn_bytes: u64,
+    unreadable: u64,
+}
+
+/// Takes the frames of a segment into the index, from where `start` covers it to its end.
+fn replay(
+    index: &mut Index,
+    segment: &Segment,
+    start: SegmentRow,
+    opener: &mut Opener,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Replayed, StoreError> {
+    let end = segment::unsigned(start.stat.size);
+    let mut scan = Scan::new(segment, start.covered, end);
+    let mut row = start;
+    let (mut frames, mut unreadable) = (0, 0);
+    let mut contents: Vec<NewContent> = Vec::new();
+    let mut events: Vec<Event> = Vec::new();
+    let mut buffer = Vec::new();
+    let mut unreadable_since_good = 0;
+    while let Some(found) = scan.next()? {
+        let taken = match found {
+            Found::Gap { .. } => false,
+            Found::Frame(header) => {
+                let read = match segment.read_sealed(&header, &mut buffer)? {
+                    Ok(()) => frame::open(&segment.cipher, &header, &mut buffer),
+                    Err(detail) => Err(detail),
+                };
+                let taken = read.and_then(|plaintext| match header.kind {
+                    Kind::Message => {
+                        let message = frame::message_parts(plaintext)?;
+                        contents.push(NewContent {
+                            id: message.id,
+                            segment: segment.number,
+                            offset: header.offset,
+                            sealed_len: u64::from(header.sealed_len),
+                            raw_len: u64::from(message.raw_len),
+                        });
+                        Ok(())
+                    }
+                    Kind::Membership => {
+                        events.extend(decode_batch(&opener.membership(plaintext)?)?);
+                        Ok(())
+                    }
+                    Kind::Unknown(_) => Ok(()),
+                });
+                if taken.is_ok() {
+                    row.covered = header.end();
+                    frames += 1;
+                    unreadable += unreadable_since_good;
+                    unreadable_since_good = 0;
+                    progress(header.end());
+                }
+                taken.is_ok()
+            }
+        };
+        if !taken {
+            unreadable_since_good += 1;
+        }
+        if contents.len() + events.len() >= REPLAY_BATCH {
+            index.apply(&contents, &events, row)?;
+            contents.clear();
+            events.clear();
+        }
+    }
+    index.apply(&contents, &events, row)?;
+    progress(end);
+    Ok(Replayed {
+        row,
+        frames,
+        torn_bytes: end.saturating_sub(row.covered),
+        unreadable,
+    })
+}
+
+fn new_id() -> Result<[u8; 16], StoreError> {
+    let mut id = [0; 16];
+    random(&mut id)?;
+    Ok(id)
+}
+
+/// Makes the index of a store anew from its segments alone, and puts it in the old one's place.
+/// `progress` is told octets done and octets in all.
+///
+/// # Errors
+/// When the store is in use or absent, the key is not its key, or a file cannot be read or written.
+pub fn rebuild_index(
+    dir: &Path,
+    key: &StoreKey,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Recovery, StoreError> {
+    let numbers = segment::list(dir)?;
+    if numbers.is_empty() {
+        return Err(StoreError::NoStore {
+            dir: dir.to_owned(),
+        });
+    }
+    let _lock = lock(dir)?;
+    let Some(store_id) = identify(dir, &numbers, key)? else {
+        return Err(StoreError::Unreadable {
+            dir: dir.to_owned(),
+        });
+    };
+    rebuild(dir, key, store_id, &numbers, &mut progress)
+}
+
+fn rebuild(
+    dir: &Path,
+    key: &StoreKey,
+    store_id: [u8; 16],
+    numbers: &[u32],
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Recovery, StoreError> {
+    let mut recovery = Recovery {
+        index: IndexState::Rebuilt,
+        ..Recovery::default()
+    };
+    let temporary = dir.join("index.sqlite.new");
+    let mut index = Index::create(&temporary, key, store_id)?;
+    let mut total: u64 = 0;
+    for number in numbers {
+        if let Some(stat) = Stat::of_path(&segment::path(dir, *number))? {
+            total = total.saturating_add(segment::unsigned(stat.size));
+        }
+    }
+    let mut done: u64 = 0;
+    let mut opener = opener()?;
+    for number in numbers {
+        let Some(segment) = open_own(dir, *number, key, store_id)? else {
+            recovery.headless_segments.push(*number);
+            continue;
+        };
+        segment
+            .file
+            .sync_all()
+            .map_err(io("making durable", &segment.path))?;
+        let stat = segment.stat()?;
+        let start = SegmentRow {
+            number: *number,
+            covered: FIRST_FRAME,
+            stat,
+            healed: false,
+        };
+        let replayed = replay(&mut index, &segment, start, &mut opener, &mut |at| {
+            progress(done.saturating_add(at), total);
+        })?;
+        if replayed.unreadable > 0 {
+            // What is lost here, the index made from it cannot give back.
+            index.put_segment(SegmentRow {
+                healed: true,
+                ..replayed.row
+            })?;
+        }
+        done = done.saturating_add(segment::unsigned(stat.size));
+        recovery.add(&replayed);
+    }
+    index::finish(index, &temporary, &index_path(dir))?;
+    Ok(recovery)
+}

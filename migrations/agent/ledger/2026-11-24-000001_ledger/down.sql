@@ -1,0 +1,10 @@
+DROP TABLE refused_keyword;
+DROP TABLE activity;
+DROP TABLE halt;
+DROP TABLE batch;
+DROP TABLE repair;
+DROP TABLE quarantine;
+DROP TABLE tombstone;
+DROP TABLE message;
+DROP TABLE folder;
+DROP TABLE triangle;

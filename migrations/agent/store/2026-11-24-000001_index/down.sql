@@ -1,0 +1,4 @@
+DROP TABLE members;
+DROP TABLE contents;
+DROP TABLE segments;
+DROP TABLE identity;
