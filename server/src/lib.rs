@@ -3,13 +3,16 @@
 
 pub mod app;
 pub mod clock;
+pub mod config;
 pub mod context;
 pub mod db;
 pub mod domain;
 pub mod error;
+pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod mail;
 pub mod problem;
+pub mod run;
 pub mod service;
 pub mod store;

@@ -45,7 +45,7 @@ pub struct Candidate {
 /// Enrols an agent; another one that works at the site is replaced.
 ///
 /// # Errors
-/// `Unauthenticated` for a code that is unknown, used or too old: one answer for all three.
+/// `Unauthenticated` for a code that is unknown, used by another agent or too old: one answer for all.
 pub async fn enrol(app: &App, ctx: &Ctx, new: Candidate) -> Result<Agent> {
     authorise(ctx, Operation::Enrol)?;
     let refused = || {
@@ -65,8 +65,21 @@ pub async fn enrol(app: &App, ctx: &Ctx, new: Candidate) -> Result<Agent> {
             store::enrolment_codes::find_by_hash(ctx, db, &hash)
         })
         .await?
-        .filter(|code| code.agent_id.is_none() && code.expires_at > ctx.now)
+        .filter(|code| code.expires_at > ctx.now)
         .ok_or_else(refused)?;
+    if let Some(id) = code.agent_id {
+        // The answer may have been lost: the same agent gets it again, another does not.
+        return app
+            .db
+            .read(&ctx.for_tenant(code.tenant_id), move |ctx, db| {
+                store::agents::find(ctx, db, id)
+            })
+            .await?
+            .filter(|agent| {
+                agent.signing_key == new.signing_key && agent.sealing_key == new.sealing_key
+            })
+            .ok_or_else(refused);
+    }
     let agent = Agent {
         id: AgentId::new(),
         tenant_id: code.tenant_id,

@@ -51,3 +51,14 @@ pub async fn sweep(app: &crate::app::App, ctx: &crate::context::Ctx) -> Result<(
         })
         .await
 }
+
+/// Whether the database answers.
+///
+/// # Errors
+/// It does not.
+pub async fn health(app: &crate::app::App, ctx: &crate::context::Ctx) -> Result<()> {
+    authorise::authorise(ctx, crate::domain::operations::Operation::Health)?;
+    app.db
+        .read(ctx, |ctx, db| crate::store::nonces::any(ctx, db).map(drop))
+        .await
+}

@@ -117,9 +117,9 @@ fn check(id: RunId, report: &RunReport, now: DateTime<Utc>) -> Result<()> {
                 return Err(Error::invalid("/due_at", "a whole second"));
             }
             if due_at > now + AHEAD {
-                return Err(Error::invalid(
-                    "/due_at",
-                    "a time that has come by the server's clock",
+                return Err(Error::new(
+                    Kind::Unavailable,
+                    "The due time has not come by the server's clock; the agent's runs ahead.",
                 ));
             }
         }

@@ -12,7 +12,8 @@ use crate::app::App;
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::store;
-use crate::store::idempotency::{Kept, Place};
+use crate::store::idempotency::Kept;
+pub use crate::store::idempotency::Place;
 use crate::store::{Conn, try_hold};
 
 /// How long an answer is kept.
