@@ -45,6 +45,16 @@ pub struct Due {
     pub reported_as: Option<String>,
 }
 
+type DueRow = (
+    Word<ScheduleId>,
+    Instant,
+    Word<TriangleId>,
+    Instant,
+    Option<String>,
+);
+
+type RunRow = (String, MaybeWord<Verdict>);
+
 /// Notes what is expected, once; in the provider's scope.
 ///
 /// # Errors
@@ -94,16 +104,7 @@ pub fn between(
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Vec<Due>> {
-    let rows: Vec<(
-        (
-            Word<ScheduleId>,
-            Instant,
-            Word<TriangleId>,
-            Instant,
-            Option<String>,
-        ),
-        Option<(String, MaybeWord<Verdict>)>,
-    )> = due::table
+    let rows: Vec<(DueRow, Option<RunRow>)> = due::table
         .left_join(
             runs::table.on(runs::tenant_id
                 .eq(due::tenant_id)
