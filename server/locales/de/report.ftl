@@ -22,6 +22,10 @@ tx = Prüfung, fällig um { $at } Uhr
 no-tx-today = Heute war keine Prüfung fällig.
 corner = Ort
 messages = Nachrichten
+counted = { $number ->
+    [one] 1 Nachricht
+   *[other] { $count } Nachrichten
+}
 size = Umfang
 bytes = { $size } ({ $bytes } Bytes)
 corner-primary = Hauptkonto

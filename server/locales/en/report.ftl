@@ -22,6 +22,10 @@ tx = Check due at { $at }
 no-tx-today = No check was due today.
 corner = Place
 messages = Messages
+counted = { $number ->
+    [one] 1 message
+   *[other] { $count } messages
+}
 size = Size
 bytes = { $size } ({ $bytes } bytes)
 corner-primary = Main account
