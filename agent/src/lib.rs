@@ -2,6 +2,7 @@
 //! that the three corners hold the same mail, and reports.
 
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod execute;
 pub mod export;

@@ -41,22 +41,21 @@ pub enum Backend {
 
 /// Runs a test on both databases.
 macro_rules! both {
-    ($($(#[$meta:meta])* async fn $name:ident($app:ident: TestApp) $body:block)+) => {$(
-        $(#[$meta])*
-        mod $name {
-            #[allow(unused_imports, reason = "some tests name nothing of theirs")]
-            use super::*;
+    ($(async fn $name:ident($app:ident: TestApp) $body:block)+) => {$(
+        async fn $name($app: $crate::app::TestApp) $body
 
-            async fn body($app: $crate::app::TestApp) $body
+        // A module and a function of one name do not meet: they live in two name spaces.
+        mod $name {
+            use $crate::app::{Backend, TestApp};
 
             #[test]
             fn sqlite() {
-                $crate::app::TestApp::with($crate::app::Backend::Sqlite, body);
+                TestApp::with(Backend::Sqlite, super::$name);
             }
 
             #[test]
             fn postgres() {
-                $crate::app::TestApp::with($crate::app::Backend::Postgres, body);
+                TestApp::with(Backend::Postgres, super::$name);
             }
         }
     )+};

@@ -1,11 +1,9 @@
 //! The server, tested from outside: a real listener, a real database (each test on SQLite and on
 //! PostgreSQL), a clock that stands until it is moved.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::as_conversions,
     reason = "a test that is surprised has failed"
 )]
 

@@ -1,0 +1,505 @@
+//! What the file may say, and what is said of it when it may not.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use maildreieck_api_spec::vocabulary::Tls;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+/// Every key once; the other tests change single lines of it.
+const WHOLE: &str = r#"data_dir = "data"
+store_key_file = "/etc/maildreieck/store.key"
+
+[server]
+ca_file = "server-ca.pem"
+
+[[triangle]]
+name = "info"
+tx = { cron = "0 18 * * mon-fri", timezone = "Europe/Berlin" }
+mirror = "continuous"
+standby_prefix = "/Firma/info/"
+exclude_folders = ["Junk", "Projects/Old"]
+guard = { max_share = 0.5, min_messages = 7 }
+
+[triangle.primary]
+host = "imap.abc.example"
+port = 10993
+tls = "starttls"
+tls_ca_file = "/etc/ca.pem"
+allow_plaintext = false
+username = "info@abc.example"
+password_file = "secrets/primary"
+clients = "pop-delete"
+timeout_s = 30
+max_connections = 4
+
+[triangle.standby]
+host = "imap.abc-a.example"
+username = "info@abc-a.example"
+password_command = "echo secret"
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("agent.toml"), text)
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = Config::parse(Path::new("/etc/md/agent.toml"), WHOLE).unwrap();
+    assert_eq!(config.data_dir, Path::new("/etc/md/data"));
+    assert_eq!(config.store_dir(), Path::new("/etc/md/data/store"));
+    assert_eq!(config.ledger_path(), Path::new("/etc/md/data/ledger.db"));
+    assert_eq!(config.spool_dir(), Path::new("/etc/md/data/spool"));
+    assert_eq!(
+        config.store_key_file,
+        Path::new("/etc/maildreieck/store.key")
+    );
+    assert_eq!(
+        config.server_ca_file.as_deref(),
+        Some(Path::new("/etc/md/server-ca.pem"))
+    );
+    let [triangle] = config.triangles.as_slice() else {
+        panic!("{}", config.triangles.len())
+    };
+    assert_eq!(triangle.name, "info");
+    assert_eq!(triangle.tx.as_ref().unwrap().line(), "0 18 * * mon-fri");
+    assert_eq!(triangle.mirror, Some(MirrorSchedule::Continuous));
+    assert_eq!(triangle.standby_prefix, "Firma/info");
+    assert_eq!(triangle.exclude_folders, ["Junk", "Projects/Old"]);
+    let guard = Guard {
+        max_share: 0.5,
+        min_messages: 7,
+    };
+    assert_eq!(triangle.guard, guard);
+    let primary = &triangle.primary;
+    assert_eq!((primary.port, primary.tls), (10993, Tls::Starttls));
+    assert_eq!(
+        primary.tls_ca_file.as_deref(),
+        Some(Path::new("/etc/ca.pem"))
+    );
+    assert_eq!(primary.clients, Clients::PopDelete);
+    assert_eq!(primary.timeout, Duration::from_secs(30));
+    assert_eq!(primary.max_connections, 4);
+    let endpoint = triangle.standby.endpoint(Corner::Standby).unwrap();
+    assert_eq!(endpoint.port, 993);
+    assert_eq!(endpoint.corner, Corner::Standby);
+    assert_eq!(endpoint.password.expose_secret(), "secret");
+    assert_eq!(endpoint.patience, Duration::from_secs(120));
+    assert!(!format!("{config:?}").contains("secret\""));
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let text = r#"data_dir = "/d"
+[[triangle]]
+name = "a"
+[triangle.primary]
+host = "::1"
+tls = "none"
+username = "u"
+password_file = "p"
+[triangle.standby]
+host = "localhost"
+tls = "starttls"
+username = "u"
+password_file = "p"
+"#;
+    let config = Config::parse(Path::new("/etc/agent.toml"), text).unwrap();
+    assert_eq!(config.store_key_file, Path::new("/etc/store.key"));
+    assert_eq!(config.server_ca_file, None);
+    let [triangle] = config.triangles.as_slice() else {
+        panic!("{}", config.triangles.len())
+    };
+    assert!(triangle.tx.is_none() && triangle.mirror.is_none());
+    assert_eq!(triangle.standby_prefix, "");
+    assert_eq!(triangle.exclude_folders, ["Junk", "Trash", "Drafts"]);
+    assert_eq!(triangle.guard, Guard::default());
+    assert_eq!((triangle.primary.port, triangle.standby.port), (143, 143));
+    assert_eq!(triangle.primary.clients, Clients::Imap);
+    assert_eq!(triangle.standby.max_connections, 8);
+}
+
+#[test]
+fn a_mistake_is_named_with_its_line() {
+    // Replaces a line of the whole file, counted from 1.
+    let check = |line: usize, new: &str, expected: &str| {
+        let mut lines: Vec<&str> = WHOLE.lines().collect();
+        lines[line - 1] = new;
+        let found = parse(&lines.join("\n")).unwrap_err().to_string();
+        assert_eq!(found, expected);
+    };
+    check(
+        21,
+        r#"usernme = "info""#,
+        "agent.toml:21: unknown key 'usernme' in [triangle.primary]; did you mean 'username'?",
+    );
+    check(
+        10,
+        r#"timezone = "UTC""#,
+        "agent.toml:10: unknown key 'timezone' in [[triangle]]; its keys are name, tx, mirror, standby_prefix, exclude_folders, guard, primary, standby",
+    );
+    check(
+        10,
+        r#"data_dir = "x""#,
+        "agent.toml:10: unknown key 'data_dir' in [[triangle]]; it belongs at the top of the file, before the first section",
+    );
+    check(
+        4,
+        "[servr]",
+        "agent.toml:4: unknown key 'servr' in the top of the file; did you mean 'server'?",
+    );
+    check(
+        30,
+        r#"clients = "imap""#,
+        "agent.toml:30: unknown key 'clients' in [triangle.standby]; its keys are host, port, tls, tls_ca_file, allow_plaintext, username, password_file, password_command, timeout_s, max_connections",
+    );
+    check(
+        9,
+        r#"tx = { cron = "0 18 * * *", timezone = "Europe/Berlin", zone = 1 }"#,
+        "agent.toml:9: unknown key 'zone' in 'tx' of [[triangle]]; its keys are cron, timezone",
+    );
+    check(
+        1,
+        "",
+        "agent.toml:1: the key 'data_dir' is missing in the top of the file",
+    );
+    check(
+        16,
+        "",
+        "agent.toml:15: the key 'host' is missing in [triangle.primary]",
+    );
+    check(
+        8,
+        "",
+        "agent.toml:7: the key 'name' is missing in [[triangle]]",
+    );
+    check(
+        30,
+        "",
+        "agent.toml:27: the key 'password_file' (or 'password_command') is missing in [triangle.standby]",
+    );
+    check(
+        29,
+        "password_file = \"x\"\nusername = \"u\"",
+        "agent.toml:31: 'password_file' in [triangle.standby] and 'password_command' exclude each other",
+    );
+    check(
+        17,
+        "port = \"993\"",
+        "agent.toml:17: 'port' in [triangle.primary] must be a whole number from 1 to 65535, not text",
+    );
+    check(
+        17,
+        "port = 99_300",
+        "agent.toml:17: 'port' in [triangle.primary] must be a whole number from 1 to 65535",
+    );
+    check(
+        25,
+        "max_connections = 33",
+        "agent.toml:25: 'max_connections' in [triangle.primary] must be a whole number from 1 to 32",
+    );
+    check(
+        13,
+        "guard = { max_share = 20 }",
+        "agent.toml:13: 'max_share' in 'guard' of [[triangle]] must be a number from 0 to 1",
+    );
+    check(
+        13,
+        "guard = { max_share = nan }",
+        "agent.toml:13: 'max_share' in 'guard' of [[triangle]] must be a number from 0 to 1",
+    );
+    check(
+        13,
+        "guard = { min_messages = -1 }",
+        "agent.toml:13: 'min_messages' in 'guard' of [[triangle]] must be a whole number from 0",
+    );
+    check(
+        20,
+        "allow_plaintext = \"no\"",
+        "agent.toml:20: 'allow_plaintext' in [triangle.primary] must be true or false, not text",
+    );
+    check(
+        18,
+        "tls = \"ssl\"",
+        "agent.toml:18: 'tls' in [triangle.primary] must be \"implicit\" or \"starttls\" or \"none\", not \"ssl\"",
+    );
+    check(
+        10,
+        "mirror = \"always\"",
+        "agent.toml:10: 'mirror' in [[triangle]] must be \"continuous\", not \"always\"",
+    );
+    check(
+        9,
+        "tx = \"0 18 * * *\"",
+        "agent.toml:9: 'tx' in [[triangle]] must be a section, not text",
+    );
+    check(
+        9,
+        "tx = { cron = \"0 25 * * *\", timezone = \"UTC\" }",
+        "agent.toml:9: 'cron' in 'tx' of [[triangle]] is no cron line: Component error: Number out of bounds.",
+    );
+    check(
+        9,
+        "tx = { cron = \"0 18 * * *\", timezone = \"Europe/Berlim\" }",
+        "agent.toml:9: 'timezone' in 'tx' of [[triangle]] must be an IANA time zone; did you mean \"Europe/Berlin\"?",
+    );
+    check(
+        12,
+        "exclude_folders = [\n  \"Junk\",\n  \"/\",\n]",
+        "agent.toml:14: 'exclude_folders' in [[triangle]] must not hold empty texts or control characters",
+    );
+    check(
+        8,
+        "name = \"Info\"",
+        "agent.toml:8: 'name' in [[triangle]] must be 1 to 64 of a-z, 0-9, '.', '_' and '-'",
+    );
+    check(
+        16,
+        "host = \"imap.abc.example:993\"",
+        "agent.toml:16: 'host' in [triangle.primary] must be a host name or an address, without port",
+    );
+    check(
+        21,
+        "username = \"info\\nx\"",
+        "agent.toml:21: 'username' in [triangle.primary] must not hold control characters",
+    );
+    check(
+        22,
+        "password_file = \"\"",
+        "agent.toml:22: 'password_file' in [triangle.primary] must not be empty",
+    );
+    check(
+        2,
+        "store_key_file = \"data/store.key\"",
+        "agent.toml:2: 'store_key_file' in the top of the file must not lie in data_dir: whoever takes the store would have its key",
+    );
+    check(
+        7,
+        "[triangle]",
+        "agent.toml:7: 'triangle' in the top of the file must be a list of sections, each under [[triangle]], not a section",
+    );
+    let found = parse("data_dir = \"x\"\nport = = 3\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        found.starts_with("agent.toml:2: this is no TOML: "),
+        "{found}"
+    );
+    let found = parse("data_dir = \"x\"\n").unwrap_err().to_string();
+    assert_eq!(found, "agent.toml:1: there is no [[triangle]] in it");
+    let absent = Config::load(Path::new("/nonexistent/agent.toml")).unwrap_err();
+    assert!(
+        absent
+            .to_string()
+            .contains("/nonexistent/agent.toml: No such file")
+    );
+}
+
+/// Two triangles; each argument is `host port user prefix` of the later one's part.
+fn two(name: &str, primary: (&str, u16, &str), standby: (&str, u16, &str), prefix: &str) -> String {
+    let account = |corner: &str, (host, port, user): (&str, u16, &str)| {
+        format!(
+            "[triangle.{corner}]\nhost = \"{host}\"\nport = {port}\nusername = \"{user}\"\npassword_file = \"p\"\n"
+        )
+    };
+    format!(
+        "data_dir = \"d\"\n[[triangle]]\nname = \"a\"\nstandby_prefix = \"Firma/A\"\n{}{}[[triangle]]\nname = \"{name}\"\nstandby_prefix = \"{prefix}\"\n{}{}",
+        account("primary", ("imap.abc.example", 993, "a")),
+        account("standby", ("imap.standby.example", 993, "all")),
+        account("primary", primary),
+        account("standby", standby),
+    )
+}
+
+#[test]
+fn triangles_keep_out_of_each_others_way() {
+    let b = ("imap.abc.example", 993, "b");
+    let own = ("imap.standby.example", 993, "b");
+    let shared = ("imap.standby.example", 993, "all");
+    let check = |text: String, expected: &str| match parse(&text) {
+        Ok(_) => assert_eq!(expected, "", "{text}"),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(!expected.is_empty() && error.contains(expected), "{error}");
+        }
+    };
+    check(two("b", b, own, "Firma/A"), "");
+    check(two("b", b, shared, "Firma/B"), "");
+    check(two("b", b, shared, "Firma/Abend"), "");
+    check(
+        two("a", b, own, ""),
+        "agent.toml:16: a second triangle named 'a'; the first is in line 3",
+    );
+    check(
+        two("b", ("IMAP.abc.example.", 143, "a"), own, ""),
+        "agent.toml:18: the primary of 'b' is already the primary of 'a' (line 5)",
+    );
+    for prefix in ["", "Firma", "Firma/A", "firma/a/", "Firma/A/Unter"] {
+        check(
+            two("b", b, shared, prefix),
+            "agent.toml:17: 'b' shares its standby with 'a' (line 10)",
+        );
+    }
+    check(
+        two("b", b, ("IMAP.ABC.example", 143, "b"), ""),
+        "agent.toml:23: [triangle.standby] is the same account as [triangle.primary]",
+    );
+    // Other ports of one machine are other servers.
+    check(
+        two(
+            "b",
+            ("127.0.0.1", 11430, "x"),
+            ("127.0.0.1", 21430, "x"),
+            "",
+        ),
+        "",
+    );
+}
+
+#[test]
+fn plain_text_stays_on_this_machine() {
+    let check = |host: &str, more: &str, good: bool| {
+        let text = WHOLE
+            .replace("tls = \"starttls\"", "tls = \"none\"")
+            .replace("allow_plaintext = false", more)
+            .replace("imap.abc.example\"\nport", &format!("{host}\"\nport"));
+        match parse(&text) {
+            Ok(_) => assert!(good, "{host}"),
+            Err(error) => {
+                assert!(!good, "{error}");
+                assert!(
+                    error.to_string().contains("agent.toml:18: 'tls'"),
+                    "{error}"
+                );
+            }
+        }
+    };
+    check("127.0.0.1", "", true);
+    check("::1", "", true);
+    check("192.0.2.1", "", false);
+    check("192.0.2.1", "allow_plaintext = true", true);
+    // Where a name leads is seen when the connection stands.
+    check("imap.example", "", true);
+}
+
+#[test]
+fn a_triangle_is_selected_by_name() {
+    let config = parse(&two(
+        "buero",
+        ("imap.abc.example", 993, "b"),
+        ("imap.standby.example", 993, "b"),
+        "",
+    ))
+    .unwrap();
+    assert_eq!(config.selected(None).unwrap().len(), 2);
+    let names: Vec<_> = config
+        .selected(Some("buero"))
+        .unwrap()
+        .iter()
+        .map(|t| &t.name)
+        .collect();
+    assert_eq!(names, ["buero"]);
+    let check = |name: &str, expected: &str| {
+        assert_eq!(
+            config.selected(Some(name)).unwrap_err().to_string(),
+            expected
+        );
+    };
+    check(
+        "bureo",
+        "agent.toml: there is no triangle 'bureo'; did you mean 'buero'?",
+    );
+    check(
+        "verkauf",
+        "agent.toml: there is no triangle 'verkauf'; there is a, buero",
+    );
+}
+
+#[test]
+fn the_hash_covers_what_decides() {
+    let hash = |text: &str| {
+        let config = parse(text).unwrap();
+        config.triangles[0].configuration_hash()
+    };
+    let whole = hash(WHOLE);
+    assert_eq!(
+        whole,
+        "0a9657800a82fee8004a484f9a5d3d5da76c7ad67f38161330b6c7cdab681b51"
+    );
+    for (from, to) in [
+        ("imap.abc.example\"", "imap.def.example\""),
+        ("10993", "10994"),
+        ("starttls", "implicit"),
+        ("info@abc-a", "post@abc-a"),
+        ("Firma/info", "Firma/post"),
+        ("Projects/Old", "Projects/New"),
+        ("max_share = 0.5", "max_share = 0.6"),
+        ("0 18 *", "0 19 *"),
+        (
+            "\"continuous\"",
+            "{ cron = \"0 * * * *\", timezone = \"UTC\" }",
+        ),
+        ("pop-delete", "imap"),
+    ] {
+        assert!(WHOLE.contains(from));
+        assert_ne!(hash(&WHOLE.replacen(from, to, 1)), whole, "{from}");
+    }
+    for (from, to) in [
+        ("echo secret", "echo other"),
+        ("secrets/primary", "secrets/other"),
+        ("timeout_s = 30", "timeout_s = 60"),
+    ] {
+        assert_eq!(hash(&WHOLE.replacen(from, to, 1)), whole, "{from}");
+    }
+}
+
+#[test]
+fn passwords_are_asked_for_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.toml");
+    fs::write(&path, WHOLE).unwrap();
+    let config = Config::load(&path).unwrap();
+    let expected = format!(
+        "{}:22: password_file '{}' in [triangle.primary]: No such file or directory (os error 2)",
+        path.display(),
+        dir.path().join("secrets/primary").display()
+    );
+    assert_eq!(
+        config.check_password_files().unwrap_err().to_string(),
+        expected
+    );
+    fs::create_dir(dir.path().join("secrets")).unwrap();
+    fs::write(dir.path().join("secrets/primary"), "pw\n").unwrap();
+    config.check_password_files().unwrap();
+    let password = config.triangles[0].primary.password().unwrap();
+    assert_eq!(password.expose_secret(), "pw");
+}
+
+#[test]
+fn the_data_folder_is_private_and_writable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.toml");
+    fs::write(&path, WHOLE.replacen("\"data\"", "\"deep/data\"", 1)).unwrap();
+    let config = Config::load(&path).unwrap();
+    config.prepare_data_dir().unwrap();
+    config.prepare_data_dir().unwrap();
+    let mode = fs::metadata(&config.data_dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    assert_eq!(fs::read_dir(&config.data_dir).unwrap().count(), 0);
+    fs::remove_dir(&config.data_dir).unwrap();
+    fs::write(&config.data_dir, "").unwrap();
+    let error = config.prepare_data_dir().unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("{}:1: data_dir ", path.display()))
+            && error.contains("a file is where the folder should be"),
+        "{error}"
+    );
+    let denied = advice(
+        &io::Error::from(io::ErrorKind::PermissionDenied),
+        Path::new("/d"),
+    );
+    assert!(denied.contains("install -d -m 700 -o USER '/d'"));
+}
