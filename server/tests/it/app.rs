@@ -160,6 +160,37 @@ impl TestApp {
         }
     }
 
+    /// Runs a test on the real program, by the machine's clock, with a mail server on a port.
+    pub fn with_program<F: Future<Output = ()>>(smtp_port: u16, test: impl FnOnce(Self) -> F) {
+        let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("server.toml");
+        let data = folder.path().display();
+        let settings = format!(
+            "listen = \"127.0.0.1:0\"\npublic_url = \"{AUDIENCE}\"\ndata_dir = \"{data}\"\n[smtp]\nhost = \"127.0.0.1\"\n\
+             port = {smtp_port}\ntls = \"none\"\nfrom = \"Maildreieck <reports@provider.example>\"\n"
+        );
+        std::fs::write(&config, settings).unwrap();
+        let (_running, port) = crate::cli::serve(config.to_str().unwrap(), folder.path());
+        let raw_url = format!("sqlite://{data}/server.sqlite");
+        let url = Url::parse(&raw_url).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let app = Self {
+                backend: Backend::Sqlite,
+                app: Self::instance(&url, &Clock::System, folder.path()),
+                clock: Clock::System,
+                url,
+                raw_url,
+                base: format!("http://127.0.0.1:{port}"),
+                _cluster: None,
+                http: reqwest::Client::builder().no_proxy().build().unwrap(),
+                folder,
+            };
+            test(app).await;
+        });
+    }
+
     fn instance(url: &Url, clock: &Clock, folder: &std::path::Path) -> App {
         App::new(
             Db::open(url, 6).unwrap(),

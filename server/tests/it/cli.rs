@@ -35,7 +35,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
 }
 
-struct Running(Child);
+pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -44,7 +44,7 @@ impl Drop for Running {
     }
 }
 
-fn serve(config: &str, folder: &Path) -> (Running, u16) {
+pub fn serve(config: &str, folder: &Path) -> (Running, u16) {
     let port_file = folder.join("port");
     let log = std::fs::File::create(folder.join("log")).unwrap();
     let child = Command::new(PROGRAM)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use mail_parser::MessageParser;
 use maildreieck_server::mail::smtp::{Protection, Sender, Server};
 use xtask::lab::Sink;
@@ -89,4 +89,40 @@ both! {
         }
         assert_eq!(app.sql("SELECT last_error FROM outbox")[0][0], "unreachable");
     }
+}
+
+/// The whole way by the machine's clock: a Tx that falls due in a moment, its run, the owner's mail.
+#[test]
+fn the_programs_report_reaches_the_sink_within_seconds() {
+    let sink = Sink::start().unwrap();
+    TestApp::with_program(sink.smtp_port(), async |app| {
+        let business = app.business("Blau").await;
+        let agent = app.agent(&business).await;
+        let due = (app.now() + TimeDelta::seconds(3)).trunc_subsecs(0);
+        let path = format!("{}/triangles/{}", business.path, business.triangle);
+        let mut config = app.get(&path, &business.technician).await.expect(200);
+        for name in ["id", "created_at", "tx_schedule_id", "mirror_schedule_id"] {
+            config.as_object_mut().unwrap().remove(name);
+        }
+        config["tx"] = serde_json::json!({"cron": due.format("%-S %-M %-H %-d %-m *").to_string(), "timezone": "UTC"});
+        app.put(&path, &business.technician, "\"1\"", &config)
+            .await
+            .expect(200);
+        tokio::time::sleep(
+            (due + TimeDelta::milliseconds(1_200) - app.now())
+                .to_std()
+                .unwrap(),
+        )
+        .await;
+        let (id, report) = business.tx_report(due, &business.certificate(due));
+        app.put_run(&agent, id, &report).await.expect(200);
+        let waited = std::time::Instant::now();
+        let mails = tokio::task::spawn_blocking(move || {
+            let mails = sink.wait_for("owner@blau.example", 1, Duration::from_secs(20));
+            (mails, sink)
+        });
+        assert_eq!(mails.await.unwrap().0.unwrap().len(), 1);
+        println!("the mail came {:?} after the run", waited.elapsed());
+        assert_eq!(delivery(&app, &business).await["state"], "sent");
+    });
 }
