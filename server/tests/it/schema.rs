@@ -140,4 +140,33 @@ both! {
             assert_eq!(has, !GLOBAL.contains(&table.as_str()), "{table}");
         }
     }
+
+    async fn migrations_go_down_and_up_again(app: TestApp) {
+        use diesel_migrations::{FileBasedMigrations, MigrationHarness};
+        let before = columns(&app);
+        let folder = format!("{}/../migrations/server/", env!("CARGO_MANIFEST_DIR"));
+        let of = |name: &str| FileBasedMigrations::from_path(format!("{folder}{name}")).unwrap();
+        let names = |name: &str| {
+            let entries = std::fs::read_dir(format!("{folder}{name}")).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names("sqlite"), names("postgres"));
+        match app.backend {
+            Backend::Sqlite => {
+                let mut conn = sqlite(&app);
+                conn.revert_all_migrations(of("sqlite")).unwrap();
+                assert_eq!(columns(&app).len(), 2);
+                conn.run_pending_migrations(of("sqlite")).unwrap();
+            }
+            Backend::Postgres => {
+                let mut conn = postgres(&app);
+                conn.revert_all_migrations(of("postgres")).unwrap();
+                assert_eq!(columns(&app).len(), 2);
+                conn.run_pending_migrations(of("postgres")).unwrap();
+            }
+        }
+        assert_eq!(columns(&app), before);
+    }
 }
