@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod daily_reports;
 pub mod enrolment_codes;
 pub mod fleet;
+pub mod health;
 pub mod ids;
 pub mod page;
 pub mod problem;

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::certificate::Certificate;
 use crate::ids::{AgentId, RunId, ScheduleId, SiteId, TriangleId};
+use crate::page::Limit;
 use crate::vocabulary::{Corner, Verdict};
 
 /// What a run did.
@@ -175,4 +176,30 @@ pub struct Run {
     pub verdict: Option<Verdict>,
     /// What the agent reported.
     pub report: RunReport,
+}
+
+/// Which runs of a tenant.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RunQuery {
+    /// Of this triangle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triangle_id: Option<TriangleId>,
+    /// Of this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub kind: Option<RunKind>,
+    /// With this verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub verdict: Option<Verdict>,
+    /// How many items.
+    #[serde(default)]
+    #[param(value_type = u16, minimum = 1, maximum = 200, default = 50, required = false)]
+    pub limit: Limit,
+    /// Where the last page ended: its `next_cursor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(max_length = 400)]
+    pub cursor: Option<String>,
 }

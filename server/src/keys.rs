@@ -4,7 +4,7 @@
 //! PostgreSQL share the file. Whoever has the database but not this file reads none of those.
 
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::Context;
@@ -33,7 +33,10 @@ impl Keys {
     /// # Errors
     /// The folder or the file cannot be written or read, or others can read it.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
             .with_context(|| format!("creating the folder of secrets {}", folder.display()))?;
         let path = folder.join("server.key");
         if !path.exists() {

@@ -17,28 +17,45 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 pub struct Failure {
     /// What failed.
     pub error: Error,
-    /// In which request.
-    pub request_id: Option<Uuid>,
     /// The methods that a resource has, where the request's is not among them.
     pub allow: Option<String>,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self {
-            error,
-            request_id: None,
-            allow: None,
-        }
+        Self { error, allow: None }
     }
 }
 
 impl Failure {
-    /// Names the request.
+    /// The answer, naming the request.
     #[must_use]
-    pub fn in_request(mut self, id: Uuid) -> Self {
-        self.request_id = Some(id);
-        self
+    pub fn error_response_in(&self, id: Uuid) -> HttpResponse {
+        self.respond(Some(id))
+    }
+
+    fn respond(&self, request_id: Option<Uuid>) -> HttpResponse {
+        let mut problem = self.problem();
+        problem.request_id = request_id.map(|id| id.to_string());
+        if self.error.kind == Kind::Internal {
+            let why = self.error.private.as_ref().map(ToString::to_string);
+            tracing::error!(request_id = ?problem.request_id, why, "a request failed by our own fault");
+        }
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)));
+        if self.error.kind.temporary() {
+            response.insert_header((header::RETRY_AFTER, "1"));
+        }
+        if self.error.kind == Kind::Unauthenticated || self.error.kind == Kind::CloneSuspected {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, allow.clone()));
+        }
+        match serde_json::to_string(&problem) {
+            Ok(body) => response.body(body),
+            Err(_) => response.finish(),
+        }
     }
 
     /// The problem details object.
@@ -50,7 +67,7 @@ impl Failure {
             title: title.to_owned(),
             status: status.as_u16(),
             detail: Some(self.error.public.clone()),
-            request_id: self.request_id.map(|id| id.to_string()),
+            request_id: None,
             errors: self
                 .error
                 .fields
@@ -75,27 +92,11 @@ impl ResponseError for Failure {
         on_the_wire(self.error.kind).0
     }
 
+    /// For the framework; [`crate::http`] makes the one that goes out, which names the request.
     fn error_response(&self) -> HttpResponse {
-        let problem = self.problem();
-        if self.error.kind == Kind::Internal {
-            let why = self.error.private.as_ref().map(ToString::to_string);
-            tracing::error!(request_id = ?problem.request_id, why, "a request failed by our own fault");
-        }
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)));
-        if self.error.kind.temporary() {
-            response.insert_header((header::RETRY_AFTER, "1"));
-        }
-        if self.error.kind == Kind::Unauthenticated || self.error.kind == Kind::CloneSuspected {
-            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
-        }
-        if let Some(allow) = &self.allow {
-            response.insert_header((header::ALLOW, allow.clone()));
-        }
-        match serde_json::to_string(&problem) {
-            Ok(body) => response.body(body),
-            Err(_) => response.finish(),
-        }
+        response.json(self.problem())
     }
 }
 

@@ -177,5 +177,7 @@ mod tests {
                 .ends_with("did you mean `listen`?")
         );
         assert!(File::parse("").is_ok());
+        let example = include_str!("../../../deploy/examples/server.toml");
+        File::parse(example).unwrap();
     }
 }

@@ -74,6 +74,34 @@ impl Url {
         Err(UnknownScheme)
     }
 
+    /// The same URL with a password that came by file.
+    ///
+    /// # Errors
+    /// The URL is no PostgreSQL's, names no user, or holds a password already.
+    pub fn with_password(self, password: &str) -> anyhow::Result<Self> {
+        let Self::Postgres(url) = &self else {
+            anyhow::bail!("a password is PostgreSQL's");
+        };
+        let (scheme, rest) = url
+            .expose_secret()
+            .split_once("://")
+            .unwrap_or(("postgres", ""));
+        let (user, place) = rest.split_once('@').ok_or_else(|| {
+            anyhow::anyhow!("the database URL names no user: postgres://user@host/database")
+        })?;
+        anyhow::ensure!(
+            !user.contains(':'),
+            "the database URL holds a password already"
+        );
+        let escaped: String = password
+            .bytes()
+            .map(|octet| format!("%{octet:02X}"))
+            .collect();
+        Ok(Self::Postgres(SecretString::from(format!(
+            "{scheme}://{user}:{escaped}@{place}"
+        ))))
+    }
+
     /// The kind of database.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -112,6 +140,20 @@ impl ManageConnection for Manager {
     }
 }
 
+/// Creates the file of a new database for its owner alone; SQLite gives its companions the same mode.
+fn create_private(path: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let created = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match created {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn establish(url: &Url) -> diesel::ConnectionResult<Conn> {
     match url {
         Url::Sqlite(path) => {
@@ -140,6 +182,9 @@ impl Db {
     /// It cannot be reached, or a migration failed.
     pub fn open(url: &Url, connections: u32) -> anyhow::Result<Self> {
         use anyhow::Context;
+        if let Url::Sqlite(path) = url {
+            create_private(path).with_context(|| format!("creating {path}"))?;
+        }
         let mut first = establish(url).context("opening the database")?;
         migrate::run(&mut first).context("bringing the tables up to date")?;
         let pool = Pool::builder()

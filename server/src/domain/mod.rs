@@ -8,5 +8,7 @@ pub mod cron;
 pub mod day;
 pub mod enrolment;
 pub mod field;
+pub mod letter;
 pub mod operations;
+pub mod report;
 pub mod standby;

@@ -192,6 +192,10 @@ impl<const LIMIT: usize> Body<LIMIT> {
                 "The body must be `application/json`.",
             ));
         }
+        // An array would be taken for an object by position.
+        if octets.iter().find(|octet| !octet.is_ascii_whitespace()) == Some(&b'[') {
+            return Err(Error::invalid("", "a JSON object"));
+        }
         let mut reader = serde_json::Deserializer::from_slice(octets);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(wrong)?;
         reader

@@ -34,12 +34,12 @@ pub fn bind(
     let factory = move || {
         let text = text.clone();
         Actix::new()
+            .wrap(from_fn(complete))
             .wrap(
                 DefaultHeaders::new()
                     .add(("X-Content-Type-Options", "nosniff"))
                     .add(("Cache-Control", "no-store")),
             )
-            .wrap(from_fn(complete))
             .wrap(TracingLogger::<Spans>::new())
             .app_data(app.clone())
             .app_data(methods.clone())

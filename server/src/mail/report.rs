@@ -120,6 +120,7 @@ struct TxView {
 struct CornerView {
     name: String,
     messages: String,
+    counted: String,
     size: String,
 }
 
@@ -275,6 +276,10 @@ fn corners(texts: Texts, triangle: &Triangle, proof: &Proof) -> Vec<CornerView> 
                 format!("{name} ({account})")
             },
             messages: numbers::count(texts.language, figures.messages),
+            counted: texts.say_of(
+                "counted",
+                usize::try_from(figures.messages).unwrap_or(usize::MAX),
+            ),
             size: texts.say(
                 "bytes",
                 &[

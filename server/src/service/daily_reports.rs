@@ -68,8 +68,11 @@ pub async fn settle(app: &App, ctx: &Ctx, say: Say) -> Result<bool> {
                 store::tenants::find(ctx, db)?.ok_or_else(|| Error::not_found("tenant"))?;
             let zone = zone(&tenant)?;
             let (from, until) = (day::start(local_day, zone), day::end(local_day, zone));
+            // In this order: what an instance's tick turns from a due time into an expectation meanwhile is
+            // seen as one or as the other, never as neither.
+            let next = store::schedules::next_due(ctx, db)?;
             let due = store::due::between(ctx, db, from, until)?;
-            if let Some(wait) = open_until(ctx, db, &due, until)? {
+            if let Some(wait) = open_until(ctx, next, &due, until) {
                 store::daily_reports::move_cursor(ctx, db, local_day, wait)?;
                 return Ok(false);
             }
@@ -87,23 +90,21 @@ pub async fn settle(app: &App, ctx: &Ctx, say: Say) -> Result<bool> {
 /// another as long as something is due or within its grace.
 fn open_until(
     ctx: &Ctx,
-    db: &mut Conn,
+    next: Option<DateTime<Utc>>,
     due: &[Due],
     until: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>> {
-    let next = store::schedules::next_due(ctx, db)?.filter(|next| *next < until);
-    if let Some(next) = next {
+) -> Option<DateTime<Utc>> {
+    if let Some(next) = next.filter(|next| *next < until) {
         // At once after the tick has made it an expectation.
-        return Ok(Some(next.max(ctx.now + TimeDelta::milliseconds(200))));
+        return Some(next.max(ctx.now + TimeDelta::milliseconds(200)));
     }
     if due.is_empty() {
-        return Ok((ctx.now < until).then_some(until));
+        return (ctx.now < until).then_some(until);
     }
-    Ok(due
-        .iter()
+    due.iter()
         .filter(|due| due.report.is_none() && due.grace_ends_at > ctx.now)
         .map(|due| due.grace_ends_at)
-        .min())
+        .min()
 }
 
 fn result(due: &Due) -> TxResult {

@@ -240,17 +240,13 @@ fn check_among(ctx: &Ctx, db: &mut Conn, new: &Triangle) -> Result<()> {
     let clash = |text: &str| Err(Error::new(Kind::Conflict, text));
     let others =
         |triangles: Vec<Triangle>| triangles.into_iter().filter(|other| other.id != new.id);
-    for other in others(store::triangles::of_account(
-        ctx,
-        db,
-        new.primary_account_id,
-    )?) {
-        if other.primary_account_id == new.primary_account_id {
-            return clash("This account is the primary of another triangle.");
-        }
-        return clash(
-            "This account is the standby of another triangle, so it cannot be a primary.",
-        );
+    let of_primary = store::triangles::of_account(ctx, db, new.primary_account_id)?;
+    if let Some(other) = others(of_primary).next() {
+        return if other.primary_account_id == new.primary_account_id {
+            clash("This account is the primary of another triangle.")
+        } else {
+            clash("This account is the standby of another triangle, so it cannot be a primary.")
+        };
     }
     for other in others(store::triangles::of_account(
         ctx,

@@ -1,12 +1,9 @@
 //! The Tx that are expected, each once, and what became of them.
-#![expect(
-    clippy::type_complexity,
-    reason = "tuples of columns, named where they are taken apart"
-)]
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use maildreieck_api_spec::ids::{RunId, ScheduleId, TenantId, TriangleId};
+use maildreieck_api_spec::vocabulary::Verdict;
 
 use crate::context::Ctx;
 use crate::db::schema::{due, runs};
@@ -43,10 +40,20 @@ pub struct Due {
     /// The run's report, as it came.
     pub report: Option<String>,
     /// Its verdict.
-    pub verdict: Option<maildreieck_api_spec::vocabulary::Verdict>,
+    pub verdict: Option<Verdict>,
     /// What a daily report last said of it.
     pub reported_as: Option<String>,
 }
+
+type DueRow = (
+    Word<ScheduleId>,
+    Instant,
+    Word<TriangleId>,
+    Instant,
+    Option<String>,
+);
+
+type RunRow = (String, MaybeWord<Verdict>);
 
 /// Notes what is expected, once; in the provider's scope.
 ///
@@ -97,16 +104,7 @@ pub fn between(
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Vec<Due>> {
-    let rows: Vec<(
-        (
-            Word<ScheduleId>,
-            Instant,
-            Word<TriangleId>,
-            Instant,
-            Option<String>,
-        ),
-        Option<(String, MaybeWord<maildreieck_api_spec::vocabulary::Verdict>)>,
-    )> = due::table
+    let rows: Vec<(DueRow, Option<RunRow>)> = due::table
         .left_join(
             runs::table.on(runs::tenant_id
                 .eq(due::tenant_id)

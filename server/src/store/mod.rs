@@ -20,6 +20,9 @@ pub mod tenants;
 pub mod triangles;
 pub mod users;
 
+pub use crate::db::types::word;
+pub use crate::db::{Conn, try_hold};
+
 /// Whether a statement changed its one row.
 fn one(rows: usize) -> bool {
     rows == 1

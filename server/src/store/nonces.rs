@@ -31,3 +31,15 @@ pub fn sweep(ctx: &Ctx, db: &mut Conn) -> Result<usize> {
         .filter(used_nonces::expires_at.lt(ctx.now.naive_utc()))
         .execute(db)?)
 }
+
+/// Whether there is any; it is the cheapest question that needs the database.
+///
+/// # Errors
+/// The database's.
+pub fn any(_ctx: &Ctx, db: &mut Conn) -> Result<bool> {
+    let one: Option<String> = used_nonces::table
+        .select(used_nonces::nonce_hash)
+        .first(db)
+        .optional()?;
+    Ok(one.is_some())
+}

@@ -9,6 +9,7 @@ use crate::context::Ctx;
 use crate::db::Conn;
 use crate::db::schema::{daily_reports, outbox};
 use crate::db::types::{Count, Word, word};
+use crate::domain::letter::Letter;
 use crate::error::Result;
 
 /// A mail to one recipient.
@@ -22,25 +23,6 @@ pub struct Mail {
     pub recipient: String,
     /// The same in each attempt.
     pub message_id: String,
-}
-
-/// A mail with what it says.
-#[derive(Debug, Clone)]
-pub struct Letter {
-    /// Who.
-    pub recipient: String,
-    /// The same in each attempt.
-    pub message_id: String,
-    /// Attempts so far, this one included.
-    pub attempts: u64,
-    /// When it was decided.
-    pub created_at: DateTime<Utc>,
-    /// The subject.
-    pub subject: String,
-    /// The plain text.
-    pub text: String,
-    /// The HTML.
-    pub html: String,
 }
 
 /// How far a mail has come.

@@ -103,7 +103,6 @@ const RULES: &[Rule] = &[
             "crate::jobs",
             "crate::mail",
             "diesel",
-            "schema",
         ],
         unless: &[],
         because: "http calls services; it never sees SQL or the schema",
