@@ -27,6 +27,11 @@ pub enum AgentError {
 }
 
 impl AgentError {
+    /// A fault of the configuration.
+    pub fn config(error: impl std::fmt::Display) -> Self {
+        Self::Config(error.to_string())
+    }
+
     /// Whether trying again can help without anybody doing anything.
     #[must_use]
     pub fn temporary(&self) -> bool {

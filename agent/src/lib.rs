@@ -1,8 +1,10 @@
 //! The agent of a site: it mirrors mail from the primary to the standby and into the store, proves at Tx
 //! that the three corners hold the same mail, and reports.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cycle;
 pub mod error;
 pub mod execute;
 pub mod export;

@@ -1,8 +1,364 @@
-//! The program of the agent. Its commands join it when the cycle does.
+//! The program: reads the command line and the configuration, calls the rooms that do the work, and says
+//! how it went.
 
 use std::process::ExitCode;
 
+use clap::Parser as _;
+use maildreieck_agent::cli::{Cli, Command, Common, StoreWork};
+use maildreieck_agent::clock;
+use maildreieck_agent::config::Config;
+use maildreieck_agent::cycle::{Site, run};
+use maildreieck_agent::error::AgentError;
+use maildreieck_agent::export;
+use maildreieck_agent::report::document::{Document, TriangleReport};
+use maildreieck_agent::report::terminal;
+use maildreieck_agent::server_api::{Connection, ServerApi};
+use maildreieck_agent::store::{self, Store, StoreKey};
+use maildreieck_api_spec::vocabulary::Depth;
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
 fn main() -> ExitCode {
-    eprintln!("maildreieck-agent: no command is built yet; see CHANGELOG.md for what stands");
-    ExitCode::from(2)
+    let cli = Cli::parse();
+    let common = cli.command.common().clone();
+    log_to_stderr(common.quiet);
+    // A panic's text can quote what a server sent; where it happened is enough.
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        tracing::debug!(place, "a panic was contained");
+    }));
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return fail(
+            &AgentError::Internal("a TLS provider was installed twice"),
+            1,
+        );
+    }
+    let config = match Config::load(&common.config) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, 2),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, 1),
+    };
+    match runtime.block_on(work(cli.command, &config)) {
+        Ok(code) => ExitCode::from(code),
+        Err(Failed { text, code }) => fail(&text, code),
+    }
+}
+
+/// A command that could not be carried out.
+struct Failed {
+    text: String,
+    code: u8,
+}
+
+impl<E: std::error::Error> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self {
+            text: error.to_string(),
+            code: 1,
+        }
+    }
+}
+
+fn fail(text: &impl std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("maildreieck-agent: {text}");
+    ExitCode::from(code)
+}
+
+fn log_to_stderr(quiet: bool) {
+    let default = if quiet { "warn" } else { "info" };
+    let filter =
+        EnvFilter::try_from_env("MAILDREIECK_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .with_target(false)
+        .init();
+}
+
+async fn work(command: Command, config: &Config) -> Result<u8, Failed> {
+    match command {
+        Command::Mirror {
+            common,
+            triangle,
+            dry_run,
+        } => {
+            cycle(
+                config,
+                &common,
+                triangle.as_deref(),
+                Work::Mirror { dry_run },
+            )
+            .await
+        }
+        Command::Reconcile {
+            common,
+            triangle,
+            depth,
+        } => {
+            cycle(
+                config,
+                &common,
+                triangle.as_deref(),
+                Work::Reconcile(depth.into()),
+            )
+            .await
+        }
+        Command::Once { common } => cycle(config, &common, None, Work::Once).await,
+        Command::Run { common } => {
+            check_passwords(config)?;
+            run::run(config, common.quiet).await?;
+            Ok(0)
+        }
+        Command::Confirm {
+            common,
+            triangle,
+            halt,
+        } => confirm(config, &common, &triangle, &halt),
+        Command::Enrol {
+            common,
+            server,
+            code,
+            replace,
+        } => enrol(config, &common, server, &code, replace).await,
+        Command::Export {
+            common,
+            triangle,
+            to,
+            ..
+        } => export_mail(config, &common, &triangle, &to),
+        Command::Store { common, work } => store_work(config, &common, work),
+    }
+}
+
+fn check_passwords(config: &Config) -> Result<(), Failed> {
+    config.check_password_files().map_err(|e| Failed {
+        text: e.to_string(),
+        code: 2,
+    })
+}
+
+/// What a cycle does.
+#[derive(Clone, Copy)]
+enum Work {
+    Mirror { dry_run: bool },
+    Reconcile(Depth),
+    Once,
+}
+
+async fn cycle(
+    config: &Config,
+    common: &Common,
+    triangle: Option<&str>,
+    work: Work,
+) -> Result<u8, Failed> {
+    let chosen = config.selected(triangle).map_err(|e| Failed {
+        text: e.to_string(),
+        code: 2,
+    })?;
+    check_passwords(config)?;
+    let site = Site::open(config, common.quiet)?;
+    let mut document = Document::default();
+    for triangle in chosen {
+        let mut report = TriangleReport::new(&triangle.name);
+        let result = match work {
+            Work::Mirror { dry_run } => match site.mirror(triangle, dry_run).await {
+                Ok(mirrored) => {
+                    report.take_mirrored(&mirrored);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+            Work::Reconcile(depth) => {
+                match site.reconcile(triangle, &triangle.name, depth, None).await {
+                    Ok(proof) => {
+                        report.take_proof(&proof);
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Work::Once => once(&site, triangle, &mut report).await,
+        };
+        if let Err(error) = result {
+            report.take_error(&error);
+            eprintln!("maildreieck-agent: {}: {error}", triangle.name);
+        }
+        document.triangles.push(report);
+    }
+    say(common, &document, || terminal::text(&document));
+    Ok(document.exit_code())
+}
+
+async fn once(
+    site: &Site,
+    triangle: &maildreieck_agent::config::TriangleConfig,
+    report: &mut TriangleReport,
+) -> Result<(), AgentError> {
+    let mirrored = site.mirror(triangle, false).await?;
+    report.take_mirrored(&mirrored);
+    let proof = site
+        .reconcile(triangle, &triangle.name, Depth::Ledger, Some(mirrored.cut))
+        .await?;
+    report.take_proof(&proof);
+    Ok(())
+}
+
+/// One JSON document, or text.
+fn say(common: &Common, document: &impl Serialize, text: impl FnOnce() -> String) {
+    use std::io::Write as _;
+    let text = if common.json {
+        serde_json::to_string(document).unwrap_or_default()
+    } else {
+        text()
+    };
+    // A reader that has gone away is no failure of the work.
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+fn confirm(config: &Config, common: &Common, triangle: &str, halt: &str) -> Result<u8, Failed> {
+    config.selected(Some(triangle)).map_err(|e| Failed {
+        text: e.to_string(),
+        code: 2,
+    })?;
+    let site = Site::open(config, true)?;
+    let mut ledger = site.ledger().borrow_mut();
+    if !ledger.confirm_halt(triangle, halt, clock::now_s())? {
+        let text = match ledger.halt(triangle)? {
+            Some(there) => format!(
+                "triangle '{triangle}' has no halt '{halt}'; what is held back now is '{}'",
+                there.id
+            ),
+            None => format!("triangle '{triangle}': nothing is held back"),
+        };
+        return Err(Failed { text, code: 2 });
+    }
+    say(
+        common,
+        &serde_json::json!({ "triangle": triangle, "halt": halt, "confirmed": true }),
+        || format!("{triangle}: released {halt}; the next mirror run carries out exactly this"),
+    );
+    Ok(0)
+}
+
+async fn enrol(
+    config: &Config,
+    common: &Common,
+    server: String,
+    code: &str,
+    replace: bool,
+) -> Result<u8, Failed> {
+    config.prepare_data_dir()?;
+    let api = ServerApi::new(Connection {
+        url: server,
+        ca_file: config.server_ca_file.clone(),
+        data_dir: config.data_dir.clone(),
+    })?;
+    let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    let enrolled = api
+        .enrol(code, env!("CARGO_PKG_VERSION"), &platform, replace)
+        .await?;
+    say(common, &enrolled, || {
+        format!(
+            "enrolled as agent {} of site {}\nfingerprints, to compare with what the server shows:\n  signing key  {}\n  sealing key  {}",
+            enrolled.enrolment.agent_id,
+            enrolled.enrolment.site_id,
+            enrolled.signing_key_sha256,
+            enrolled.sealing_key_sha256
+        )
+    });
+    Ok(0)
+}
+
+fn key(config: &Config) -> Result<StoreKey, Failed> {
+    Ok(StoreKey::for_store(
+        &config.store_key_file,
+        &config.store_dir(),
+    )?)
+}
+
+fn export_mail(
+    config: &Config,
+    common: &Common,
+    triangle: &str,
+    to: &std::path::Path,
+) -> Result<u8, Failed> {
+    config.selected(Some(triangle)).map_err(|e| Failed {
+        text: e.to_string(),
+        code: 2,
+    })?;
+    let store = Store::open_read_only(&config.store_dir(), &key(config)?)?;
+    let exported = export::eml(
+        &store,
+        triangle,
+        to,
+        export::Selection::default(),
+        |_, _| {},
+    )?;
+    say(common, &exported, || {
+        format!(
+            "{} messages written ({} bytes), {} there already, {} unreadable, {} files in the way; list in {}",
+            exported.written,
+            exported.bytes,
+            exported.present,
+            exported.unreadable.len(),
+            exported.differing.len(),
+            exported.manifest.display()
+        )
+    });
+    Ok(u8::from(!exported.is_complete()))
+}
+
+fn store_work(config: &Config, common: &Common, work: StoreWork) -> Result<u8, Failed> {
+    let dir = config.store_dir();
+    match work {
+        StoreWork::Check => {
+            let mut store = Store::open(&dir, &key(config)?)?;
+            let report = store.check(clock::now_s(), |_, _| {})?;
+            say(common, &report, || {
+                format!(
+                    "{} segments, {} bytes read: {} messages good, {} damaged, {} unreadable frames, {} segments lost",
+                    report.segments,
+                    report.bytes,
+                    report.messages,
+                    report.damaged.len(),
+                    report.unreadable,
+                    report.lost_segments.len()
+                )
+            });
+            Ok(if report.is_good() { 0 } else { 3 })
+        }
+        StoreWork::RebuildIndex => {
+            let recovery = store::rebuild_index(&dir, &key(config)?, |_, _| {})?;
+            say(common, &serde_json::json!({ "rebuilt": true }), || {
+                format!("the index was made anew from the segments: {recovery:?}")
+            });
+            Ok(0)
+        }
+        StoreWork::Stats => {
+            let store = Store::open_read_only(&dir, &key(config)?)?;
+            let stats = store.stats()?;
+            say(common, &stats, || {
+                format!(
+                    "{} messages, {} tombstones, {} distinct contents ({} damaged), {} bytes in {} bytes of {} segments",
+                    stats.messages,
+                    stats.tombstones,
+                    stats.contents,
+                    stats.damaged,
+                    stats.raw_bytes,
+                    stats.disk_bytes,
+                    stats.segments
+                )
+            });
+            Ok(0)
+        }
+    }
 }

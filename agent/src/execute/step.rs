@@ -547,6 +547,7 @@ impl Execution<'_> {
     pub async fn rename(
         &self,
         rename: &Rename,
+        view: &View,
         target: &mut Link,
         separator: Option<char>,
         prefix: &str,
@@ -567,6 +568,26 @@ impl Execution<'_> {
                 .borrow_mut()
                 .rename_folder(folder.known.id, to.as_str(), &rename.folder)?;
         }
+        let members: Vec<MemberId> = view
+            .pairs
+            .values()
+            .filter_map(|pair| pair.source.as_ref())
+            .filter(|side| side.folder == rename.from)
+            .flat_map(|side| side.rows.values().chain(side.stale.values()))
+            .filter_map(|row| row.member)
+            .collect();
+        let folder = rename.folder.clone();
+        self.store
+            .with(move |store| {
+                for member in members {
+                    store.record(Event::Move {
+                        member,
+                        folder: folder.clone(),
+                    })?;
+                }
+                Ok(store.commit()?)
+            })
+            .await?;
         let (mailbox, _) = self.source_folder(&rename.folder)?;
         self.ledger
             .borrow_mut()

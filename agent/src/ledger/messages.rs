@@ -250,6 +250,80 @@ impl Ledger {
         })
     }
 
+    /// Messages of an account whose bytes have to be read back: all that never were, and of the rest the
+    /// `share`-th part, the oldest proof first; or all.
+    pub(crate) fn due_for_proof(
+        &mut self,
+        triangle: &str,
+        corner: Corner,
+        share: Option<u64>,
+    ) -> Result<BTreeMap<FolderId, Vec<(u32, ContentId)>>> {
+        let rows: Vec<(i64, i64, Vec<u8>, Option<i64>)> = message::table
+            .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+            .filter(
+                folder::triangle
+                    .eq(triangle)
+                    .and(folder::corner.eq(corner.as_str())),
+            )
+            .filter(message::generation.eq(folder::generation))
+            .order((message::verified_at, message::folder_id, message::uid))
+            .select((
+                message::folder_id,
+                message::uid,
+                message::content,
+                message::verified_at,
+            ))
+            .load(&mut self.db)?;
+        let proved = rows.iter().filter(|(.., at)| at.is_some()).count();
+        let mut left = match share {
+            Some(share) => proved.div_ceil(usize::try_from(share.max(1)).unwrap_or(usize::MAX)),
+            None => proved,
+        };
+        let mut due: BTreeMap<FolderId, Vec<(u32, ContentId)>> = BTreeMap::new();
+        for (folder, uid, content, at) in rows {
+            if at.is_some() {
+                if left == 0 {
+                    continue;
+                }
+                left -= 1;
+            }
+            due.entry(FolderId(folder))
+                .or_default()
+                .push((unsigned(uid)?, content_of(&content)?));
+        }
+        for messages in due.values_mut() {
+            messages.sort_unstable();
+        }
+        Ok(due)
+    }
+
+    /// How many messages of an account have been read back at some time, and the oldest of the last times;
+    /// `None` while one has not.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn coverage(&mut self, triangle: &str, corner: Corner) -> Result<(u64, Option<i64>)> {
+        use diesel::dsl::{count, count_star, min};
+        let (all, verified, oldest): (i64, i64, Option<i64>) = message::table
+            .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+            .filter(
+                folder::triangle
+                    .eq(triangle)
+                    .and(folder::corner.eq(corner.as_str())),
+            )
+            .filter(message::generation.eq(folder::generation))
+            .select((
+                count_star(),
+                count(message::verified_at),
+                min(message::verified_at),
+            ))
+            .first(&mut self.db)?;
+        Ok((
+            u64::try_from(verified).unwrap_or(0),
+            oldest.filter(|_| all == verified),
+        ))
+    }
+
     /// Notes that a message has turned out to hold other octets than was known.
     ///
     /// # Errors

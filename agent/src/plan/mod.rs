@@ -7,4 +7,5 @@ pub mod guard;
 pub mod identity;
 pub mod mirror;
 pub mod names;
+pub mod reconcile;
 pub mod view;

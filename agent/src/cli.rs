@@ -1,0 +1,203 @@
+//! The command line: words and their help. What they do is in `main`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use maildreieck_api_spec::vocabulary::Depth;
+
+/// Mirrors mail from the primary to the standby and into the store, and proves that the three hold the same.
+#[derive(Debug, Parser)]
+#[command(
+    name = "maildreieck-agent",
+    version,
+    after_help = "Exit codes, the first that applies: 4 held back by the guard; 1 failed; 2 bad usage or configuration; \
+                  3 done, but unbalanced or unproven; 0 done and balanced.\n\nExample: maildreieck-agent once --config /etc/maildreieck/agent.toml"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// One JSON document on standard output.
+    #[arg(long)]
+    pub json: bool,
+    /// No progress, and warnings alone.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring standby and store up to the primary.
+    #[command(
+        after_help = "Example: maildreieck-agent mirror --config agent.toml --triangle info --dry-run"
+    )]
+    Mirror {
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+        /// This triangle alone.
+        #[arg(long, value_name = "NAME")]
+        triangle: Option<String>,
+        /// Show what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Prove that the corners hold the same mail (Tx), changing nothing on a server.
+    #[command(
+        after_help = "Example: maildreieck-agent reconcile --config agent.toml --depth content"
+    )]
+    Reconcile {
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+        /// This triangle alone.
+        #[arg(long, value_name = "NAME")]
+        triangle: Option<String>,
+        /// How deep to look.
+        #[arg(long, value_enum, default_value_t = DepthArg::Ledger)]
+        depth: DepthArg,
+    },
+    /// Mirror, then reconcile.
+    #[command(after_help = "Example: maildreieck-agent once --config agent.toml --json")]
+    Once {
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Stay, and follow the schedules; talk to the server, where the agent is enrolled.
+    #[command(after_help = "Example: maildreieck-agent run --config /etc/maildreieck/agent.toml")]
+    Run {
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Release what the guard holds back; the next mirror run carries it out.
+    #[command(
+        after_help = "Example: maildreieck-agent confirm --config agent.toml --triangle info --halt 0f3a5c7b9d1e2f40"
+    )]
+    Confirm {
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+        /// The triangle.
+        #[arg(long, value_name = "NAME")]
+        triangle: String,
+        /// The halt, as the run named it.
+        #[arg(long, value_name = "ID")]
+        halt: String,
+    },
+    /// Join the server with a code from the provider.
+    #[command(
+        after_help = "Example: maildreieck-agent enrol --config agent.toml --server https://mail.provider.example --code ABCD-EFGH-…"
+    )]
+    Enrol {
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+        /// The server.
+        #[arg(long, value_name = "URL")]
+        server: String,
+        /// The code, good once and for an hour.
+        #[arg(long, value_name = "CODE")]
+        code: String,
+        /// Give up the present enrolment and its keys.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Write a triangle's mail out of the store, readable without this program.
+    #[command(
+        after_help = "Example: maildreieck-agent export --config agent.toml --triangle info --to /mnt/export --format eml"
+    )]
+    Export {
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+        /// The triangle.
+        #[arg(long, value_name = "NAME")]
+        triangle: String,
+        /// The folder to write to.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// The form.
+        #[arg(long, value_enum)]
+        format: Format,
+    },
+    /// Look after the store.
+    #[command(after_help = "Example: maildreieck-agent store --config agent.toml check")]
+    Store {
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+        /// What to do.
+        #[command(subcommand)]
+        work: StoreWork,
+    },
+}
+
+/// Work on the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum StoreWork {
+    /// Read and verify everything.
+    #[command(after_help = "Example: maildreieck-agent store --config agent.toml check --json")]
+    Check,
+    /// Make the index anew from the segments alone.
+    #[command(after_help = "Example: maildreieck-agent store --config agent.toml rebuild-index")]
+    RebuildIndex,
+    /// Say what is in it.
+    #[command(after_help = "Example: maildreieck-agent store --config agent.toml stats --json")]
+    Stats,
+}
+
+/// How deep a Tx looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DepthArg {
+    /// Counts and bytes per folder.
+    Volume,
+    /// Everything listed afresh; what is new is read back, and a share of the rest.
+    Ledger,
+    /// The bytes of every message.
+    Content,
+}
+
+impl From<DepthArg> for Depth {
+    fn from(depth: DepthArg) -> Self {
+        match depth {
+            DepthArg::Volume => Self::Volume,
+            DepthArg::Ledger => Self::Ledger,
+            DepthArg::Content => Self::Content,
+        }
+    }
+}
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One file a message.
+    Eml,
+}
+
+impl Command {
+    /// What every command takes.
+    #[must_use]
+    pub fn common(&self) -> &Common {
+        match self {
+            Self::Mirror { common, .. }
+            | Self::Reconcile { common, .. }
+            | Self::Once { common }
+            | Self::Run { common }
+            | Self::Confirm { common, .. }
+            | Self::Enrol { common, .. }
+            | Self::Export { common, .. }
+            | Self::Store { common, .. } => common,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The mirror: look, plan, act, and look again at what was written, until there is nothing to do.
+
+use std::collections::BTreeSet;
+
+use maildreieck_api_spec::runs::Volume;
+
+use super::{Cut, Round, Site};
+use crate::clock;
+use crate::config::TriangleConfig;
+use crate::error::AgentError;
+use crate::imap::{ImapError, Kind};
+use crate::ledger::Halt;
+use crate::plan::guard::Lost;
+use crate::plan::mirror::{Next, Plan, plan};
+use crate::plan::view::{FolderId, View};
+use crate::snapshot;
+
+/// Steps of one run at most: a history of random changes took fewer than twenty.
+const STEPS: u32 = 40;
+/// Rounds with a failed connection at most.
+const FAILED_ROUNDS: u32 = 3;
+
+/// What a mirror run did.
+#[derive(Debug, Clone, Default)]
+pub struct Mirrored {
+    /// Sent to the target.
+    pub volume: Volume,
+    /// What the guard holds back.
+    pub halt: Option<Halt>,
+    /// The plan, where it was only to be shown.
+    pub dry_run: Option<Plan>,
+    /// Where both accounts stood when it began: a Tx that follows is cut there.
+    pub cut: Cut,
+}
+
+impl Site {
+    /// Brings standby and store up to the primary. With `dry_run` nothing is carried out but reading.
+    ///
+    /// # Errors
+    /// A corner that cannot be read or written; what was done stays done, and the next run goes on there.
+    pub async fn mirror(
+        &self,
+        triangle: &TriangleConfig,
+        dry_run: bool,
+    ) -> Result<Mirrored, AgentError> {
+        self.progress
+            .say(format!("{}: looking at both accounts", triangle.name));
+        let mut round = Round::look(self, triangle, false).await?;
+        let result = round.mirror(dry_run).await;
+        self.progress.end();
+        if result.is_ok() {
+            round.end().await;
+        }
+        result
+    }
+}
+
+impl Round<'_> {
+    async fn mirror(&mut self, dry_run: bool) -> Result<Mirrored, AgentError> {
+        if !dry_run {
+            self.refill().await?;
+        }
+        let name = &self.triangle.name;
+        let mut mirrored = Mirrored {
+            cut: self.cut.clone(),
+            ..Mirrored::default()
+        };
+        let mut lost = Lost::default();
+        let mut failed_rounds = 0;
+        let mut before: Option<Plan> = None;
+        let mut stuck = false;
+        let first_run = self
+            .site
+            .ledger
+            .borrow_mut()
+            .triangle(name)?
+            .first_mirror_at
+            .is_none();
+        for step in 0.. {
+            if step == STEPS {
+                return Err(AgentError::Internal("the mirror did not come to an end"));
+            }
+            let view = self.view()?;
+            let (history, halt) = {
+                let mut ledger = self.site.ledger.borrow_mut();
+                (ledger.history(name, clock::now_s())?, ledger.halt(name)?)
+            };
+            let released = halt.as_ref().filter(|h| h.confirmed).map(|h| h.id.as_str());
+            let separator = self.target.separator;
+            match plan(&view, self.triangle.guard, history, released) {
+                Next::Read(read) => {
+                    self.site
+                        .progress
+                        .say(format!("{name}: reading what is not known yet"));
+                    let execution = self.execution();
+                    execution
+                        .read(
+                            &read,
+                            &mut self.source_link,
+                            &mut self.target_link,
+                            first_run,
+                            &self.batches,
+                        )
+                        .await?;
+                }
+                Next::Rename(rename) if !dry_run => {
+                    let execution = self.execution();
+                    execution
+                        .rename(
+                            &rename,
+                            &view,
+                            &mut self.target_link,
+                            separator,
+                            &self.triangle.standby_prefix,
+                        )
+                        .await?;
+                    self.look_again(false).await?;
+                }
+                Next::Rename(_) => return Ok(mirrored),
+                Next::Act(plan) => {
+                    if dry_run {
+                        mirrored.dry_run = Some(plan);
+                        return Ok(mirrored);
+                    }
+                    mirrored.halt = self.note_halt(&plan)?;
+                    stuck = before.as_ref() == Some(&plan) && failed_rounds == 0;
+                    if plan.is_empty() || stuck {
+                        break;
+                    }
+                    if plan.held.is_none() {
+                        lost.vanished += plan.lost.vanished;
+                        lost.put_back += plan.lost.put_back;
+                    }
+                    self.site.progress.say(format!("{name}: mirroring"));
+                    let done = self.act(&plan, &view).await?;
+                    mirrored.volume.messages += done.mirrored.messages;
+                    mirrored.volume.bytes += done.mirrored.bytes;
+                    failed_rounds = self.count_failures(failed_rounds, done.failures)?;
+                    if !done.touched.is_empty() {
+                        self.look_at_target(&done.touched).await?;
+                    }
+                    before = Some(plan);
+                }
+            }
+        }
+        self.settle(mirrored.halt.is_some() || stuck, lost)?;
+        Ok(mirrored)
+    }
+
+    fn view(&mut self) -> Result<View, AgentError> {
+        let choice = self.choice();
+        let moves = self.target_link.capabilities.has("MOVE");
+        let mut ledger = self.site.ledger.borrow_mut();
+        snapshot::view(
+            &mut ledger,
+            choice,
+            &mut self.source,
+            &mut self.target,
+            moves,
+        )
+    }
+
+    async fn act(&mut self, plan: &Plan, view: &View) -> Result<crate::execute::Done, AgentError> {
+        let mut execution = self.execution();
+        let (separator, prefix) = (self.target.separator, self.triangle.standby_prefix.as_str());
+        execution
+            .act(
+                plan,
+                view,
+                &mut self.source_link,
+                &mut self.target_link,
+                separator,
+                prefix,
+            )
+            .await
+    }
+
+    /// Connections that failed while others went on: looked at again, a few times.
+    fn count_failures(&mut self, rounds: u32, failures: Vec<ImapError>) -> Result<u32, AgentError> {
+        let Some(first) = failures.first().cloned() else {
+            return Ok(0);
+        };
+        self.careful |= failures.iter().any(|f| f.kind == Kind::Bad);
+        if rounds + 1 >= FAILED_ROUNDS && !self.careful || rounds > 20 {
+            return Err(first.into());
+        }
+        tracing::warn!(error = %first, "a connection failed; looking again");
+        Ok(rounds + 1)
+    }
+
+    fn note_halt(&self, plan: &Plan) -> Result<Option<Halt>, AgentError> {
+        let name = &self.triangle.name;
+        let mut ledger = self.site.ledger.borrow_mut();
+        match &plan.held {
+            Some(held) => {
+                ledger.add_halt(name, &held.id, held.messages, held.of, clock::now_s())?;
+                Ok(ledger.halt(name)?)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Notes where everything stands, so that the next run need not look at it again.
+    fn settle(&mut self, held: bool, lost: Lost) -> Result<(), AgentError> {
+        let name = &self.triangle.name;
+        let all = self
+            .source
+            .folders
+            .values()
+            .chain(self.target.folders.values())
+            .map(|f| f.known.id);
+        let open: BTreeSet<FolderId> = if held { all.collect() } else { BTreeSet::new() };
+        let gone: Vec<FolderId> = self
+            .source
+            .folders
+            .values()
+            .chain(self.target.folders.values())
+            .filter(|f| f.status.is_none())
+            .map(|f| f.known.id)
+            .collect();
+        let mut ledger = self.site.ledger.borrow_mut();
+        let mut stood = snapshot::stood(&self.source, &open);
+        stood.extend(snapshot::stood(&self.target, &open));
+        ledger.settle(&stood)?;
+        if !held {
+            ledger.drop_empty_folders(&gone)?;
+            ledger.clear_halt(name)?;
+        }
+        let batches: Vec<i64> = self.batches.iter().map(|b| b.id).collect();
+        ledger.drop_batches(&batches)?;
+        ledger.close_mirror(name, lost, clock::now_s())?;
+        Ok(())
+    }
+
+    /// Fetches again what the store cannot read any more.
+    async fn refill(&mut self) -> Result<(), AgentError> {
+        let inspected = self
+            .site
+            .store
+            .with(|store| Ok(store.inspect(clock::now_s())?))
+            .await?;
+        if !inspected.damaged.is_empty() {
+            let damaged: BTreeSet<_> = inspected.damaged.into_iter().collect();
+            tracing::warn!(
+                messages = damaged.len(),
+                "the store is damaged; fetching again what it lost"
+            );
+            let execution = self.execution();
+            execution.refill(&damaged, &mut self.source_link).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! One cycle of a triangle, from looking to reporting. It owns the order of things and nothing else:
+//! looking is `snapshot`'s, deciding is `plan`'s, doing is `execute`'s.
+
+mod mirror;
+pub mod run;
+mod tx;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use maildreieck_api_spec::vocabulary::Corner;
+
+use crate::config::{Config, TriangleConfig};
+use crate::error::AgentError;
+use crate::execute::{Execution, SharedStore};
+use crate::imap::{Endpoint, FolderStatus, Link, Shapes};
+use crate::ledger::{Batch, Ledger};
+use crate::plan::identity::LogicalFolder;
+use crate::progress::Progress;
+use crate::snapshot::{self, Choice, Seen};
+use crate::store::{Store, StoreKey};
+
+pub use mirror::Mirrored;
+pub use tx::Proof;
+
+/// What the agent works with on its site: ledger and store, opened once.
+pub struct Site {
+    ledger: RefCell<Ledger>,
+    store: SharedStore,
+    report_key: [u8; 32],
+    progress: Progress,
+}
+
+impl Site {
+    /// Opens data folder, ledger and store of a configuration.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written, the key is missing or wrong, or another agent has the store.
+    pub fn open(config: &Config, quiet: bool) -> Result<Self, AgentError> {
+        config.prepare_data_dir().map_err(AgentError::config)?;
+        let key = StoreKey::for_store(&config.store_key_file, &config.store_dir())?;
+        let store = Store::open(&config.store_dir(), &key)?;
+        let ledger = Ledger::open(&config.ledger_path())?;
+        Ok(Self {
+            ledger: RefCell::new(ledger),
+            store: SharedStore::new(store),
+            report_key: key.report_key(),
+            progress: Progress::new(quiet),
+        })
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &RefCell<Ledger> {
+        &self.ledger
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &SharedStore {
+        &self.store
+    }
+
+    /// The progress that is shown.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The key of hashes in reports.
+    #[must_use]
+    pub fn report_key(&self) -> &[u8; 32] {
+        &self.report_key
+    }
+}
+
+/// Both accounts of a triangle, connected.
+struct Round<'a> {
+    site: &'a Site,
+    triangle: &'a TriangleConfig,
+    source_link: Link,
+    target_link: Link,
+    target_endpoint: Arc<Endpoint>,
+    source: Seen,
+    target: Seen,
+    batches: Vec<Batch>,
+    shapes: Shapes,
+    careful: bool,
+    epoch: u32,
+    /// Where each folder stood when this round began.
+    cut: Cut,
+}
+
+/// Where the folders of an account stood at a moment.
+pub(crate) type Stands = BTreeMap<LogicalFolder, FolderStatus>;
+
+/// Where both accounts stood.
+#[derive(Debug, Clone, Default)]
+pub struct Cut {
+    /// The primary.
+    pub(crate) primary: Stands,
+    /// The standby.
+    pub(crate) standby: Stands,
+}
+
+fn stands(seen: &Seen) -> Stands {
+    seen.folders
+        .iter()
+        .filter_map(|(name, f)| f.status.map(|s| (name.clone(), s)))
+        .collect()
+}
+
+impl<'a> Round<'a> {
+    /// Connects both accounts and lists what changed, or everything.
+    async fn look(
+        site: &'a Site,
+        triangle: &'a TriangleConfig,
+        all: bool,
+    ) -> Result<Self, AgentError> {
+        let source_endpoint = Arc::new(
+            triangle
+                .primary
+                .endpoint(Corner::Primary)
+                .map_err(AgentError::config)?,
+        );
+        let target_endpoint = Arc::new(
+            triangle
+                .standby
+                .endpoint(Corner::Standby)
+                .map_err(AgentError::config)?,
+        );
+        let (source_link, target_link) = tokio::try_join!(
+            Link::open(source_endpoint),
+            Link::open(Arc::clone(&target_endpoint))
+        )?;
+        let empty = |corner| Seen {
+            corner,
+            separator: None,
+            folders: BTreeMap::new(),
+        };
+        let epoch = site.ledger.borrow_mut().triangle(&triangle.name)?.epoch;
+        let mut round = Self {
+            site,
+            triangle,
+            source_link,
+            target_link,
+            target_endpoint,
+            source: empty(Corner::Primary),
+            target: empty(Corner::Standby),
+            batches: Vec::new(),
+            shapes: Rc::default(),
+            careful: false,
+            epoch,
+            cut: Cut::default(),
+        };
+        round.look_again(all).await?;
+        Ok(round)
+    }
+
+    fn choice(&self) -> Choice<'a> {
+        Choice {
+            triangle: &self.triangle.name,
+            standby_prefix: &self.triangle.standby_prefix,
+            exclude: &self.triangle.exclude_folders,
+        }
+    }
+
+    /// Looks at both accounts anew.
+    async fn look_again(&mut self, all: bool) -> Result<(), AgentError> {
+        let (source, target) =
+            tokio::try_join!(self.source_link.folders(), self.target_link.folders())?;
+        let choice = self.choice();
+        {
+            let mut ledger = self.site.ledger.borrow_mut();
+            self.batches = ledger.open_batches(choice.triangle)?;
+            self.source = snapshot::seen(&source, &mut ledger, choice, Corner::Primary)?;
+            self.target = snapshot::seen(&target, &mut ledger, choice, Corner::Standby)?;
+        }
+        self.cut = Cut {
+            primary: stands(&self.source),
+            standby: stands(&self.target),
+        };
+        tokio::try_join!(
+            snapshot::list(&mut self.source_link, &mut self.source, all, &self.batches),
+            snapshot::list(&mut self.target_link, &mut self.target, all, &self.batches),
+        )?;
+        Ok(())
+    }
+
+    /// Looks anew at the folders of the target that were written to.
+    async fn look_at_target(
+        &mut self,
+        touched: &BTreeSet<LogicalFolder>,
+    ) -> Result<(), AgentError> {
+        let folders = self.target_link.folders().await?;
+        let mut target = {
+            let mut ledger = self.site.ledger.borrow_mut();
+            self.batches = ledger.open_batches(&self.triangle.name)?;
+            snapshot::seen(&folders, &mut ledger, self.choice(), Corner::Standby)?
+        };
+        // What was not written to keeps the listing it has; only the rest is listed now.
+        let mut kept = BTreeMap::new();
+        for (name, folder) in std::mem::take(&mut target.folders) {
+            if touched.contains(&name) {
+                target.folders.insert(name, folder);
+            } else {
+                let earlier = self.target.folders.remove(&name);
+                kept.insert(name, earlier.unwrap_or(folder));
+            }
+        }
+        snapshot::list(&mut self.target_link, &mut target, true, &self.batches).await?;
+        target.folders.append(&mut kept);
+        self.target = target;
+        Ok(())
+    }
+
+    fn execution(&self) -> Execution<'a> {
+        let source_folders = self
+            .source
+            .folders
+            .iter()
+            .map(|(n, f)| (n.clone(), (f.mailbox.clone(), f.known.clone())))
+            .collect();
+        Execution {
+            triangle: &self.triangle.name,
+            epoch: self.epoch,
+            ledger: &self.site.ledger,
+            store: self.site.store.clone(),
+            target_endpoint: Arc::clone(&self.target_endpoint),
+            writers: usize::from(self.triangle.standby.max_connections)
+                .saturating_sub(1)
+                .max(1),
+            folders: Execution::target_folders(&self.target),
+            source_folders,
+            shapes: Rc::clone(&self.shapes),
+            careful: self.careful,
+            target_corner: Corner::Standby,
+            progress: &self.site.progress,
+        }
+    }
+
+    async fn end(self) {
+        tokio::join!(self.source_link.logout(), self.target_link.logout());
+    }
+}

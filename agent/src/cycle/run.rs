@@ -1,0 +1,440 @@
+//! `run`: stay, fire each schedule when it is due, tell the server. The schedule is the last one known:
+//! without the server the work goes on, and its reports wait in the spool.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use maildreieck_api_spec::agents::{AssignedAccount, AssignedTriangle, Heartbeat};
+use maildreieck_api_spec::ids::{RunId, ScheduleId, TriangleId};
+use maildreieck_api_spec::runs::{HaltFigures, RunKind, RunOutcome, RunReport, Volume};
+use maildreieck_api_spec::vocabulary::Depth;
+
+use super::{Mirrored, Proof, Site};
+use crate::clock;
+use crate::config::{AccountConfig, Config, MirrorSchedule, Schedule, TriangleConfig};
+use crate::error::AgentError;
+use crate::report::spool::Spool;
+use crate::server_api::{Connection, KnownAssignment, ServerApi};
+
+/// How often the server is asked, before jitter.
+const POLL: Duration = Duration::from_secs(30);
+/// How often a continuous mirror looks.
+const CONTINUOUS: Duration = Duration::from_secs(60);
+/// What is overdue by more than this when the agent starts is not caught up.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// A triangle and what is due of it.
+struct Duty {
+    triangle: TriangleConfig,
+    id: Option<TriangleId>,
+    tx: Option<(Schedule, Option<ScheduleId>, Option<DateTime<Utc>>)>,
+    mirror: Option<(MirrorSchedule, Option<ScheduleId>, Option<DateTime<Utc>>)>,
+}
+
+impl Duty {
+    fn new(
+        triangle: TriangleConfig,
+        assigned: Option<&AssignedTriangle>,
+        after: DateTime<Utc>,
+    ) -> Result<Self, AgentError> {
+        let schedule = |when: &maildreieck_api_spec::agents::CronSchedule| {
+            Schedule::new(&when.cron, &when.timezone).map_err(AgentError::config)
+        };
+        let (tx, mirror) = match assigned {
+            None => (
+                triangle.tx.clone().map(|s| (s, None)),
+                triangle.mirror.clone().map(|s| (s, None)),
+            ),
+            Some(assigned) => {
+                let tx = (schedule(&assigned.tx.when)?, Some(assigned.tx.schedule_id));
+                let mirror = match &assigned.mirror {
+                    Some(m) => Some((MirrorSchedule::At(schedule(&m.when)?), Some(m.schedule_id))),
+                    None => None,
+                };
+                (Some(tx), mirror)
+            }
+        };
+        let next = |m: &MirrorSchedule| match m {
+            MirrorSchedule::Continuous => Some(after),
+            MirrorSchedule::At(schedule) => schedule.next_after(after),
+        };
+        Ok(Self {
+            triangle,
+            id: assigned.map(|a| a.triangle_id),
+            tx: tx.map(|(s, id)| (s.clone(), id, s.next_after(after))),
+            mirror: mirror.map(|(m, id)| (m.clone(), id, next(&m))),
+        })
+    }
+
+    fn next(&self) -> Option<DateTime<Utc>> {
+        let tx = self.tx.as_ref().and_then(|(.., at)| *at);
+        let mirror = self.mirror.as_ref().and_then(|(.., at)| *at);
+        [tx, mirror].into_iter().flatten().min()
+    }
+}
+
+/// The server's part, where the agent is enrolled.
+struct Server {
+    api: ServerApi,
+    known: Option<KnownAssignment>,
+    reachable: bool,
+    poll_at: DateTime<Utc>,
+    poll_after: Duration,
+    last_cycle_at: Option<DateTime<Utc>>,
+}
+
+/// Stays until it is told to stop (SIGTERM, SIGINT).
+///
+/// # Errors
+/// What keeps the agent from working at all: data folder, key, store. Failures of single runs are reported
+/// and logged, and the next run tries again.
+pub async fn run(config: &Config, quiet: bool) -> Result<(), AgentError> {
+    let site = Site::open(config, quiet)?;
+    let spool = Spool::open(&config.spool_dir()).map_err(AgentError::config)?;
+    let mut server = connect(config)?;
+    let mut stop = Stop::new()?;
+    let mut duties = Vec::new();
+    if let Some(server) = &mut server {
+        server.poll(config, &site, &spool).await;
+    }
+    arrange(config, server.as_ref(), &mut duties)?;
+    if duties.is_empty() {
+        tracing::warn!(
+            "nothing is scheduled: neither the file nor the server names a tx or mirror for a triangle"
+        );
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    loop {
+        let now = clock::now();
+        if let Some(server) = &mut server
+            && now >= server.poll_at
+        {
+            let before = server.known.as_ref().map(|k| k.assignment.version);
+            server.poll(config, &site, &spool).await;
+            if server.known.as_ref().map(|k| k.assignment.version) != before {
+                arrange(config, Some(server), &mut duties)?;
+            }
+        }
+        let due = duties
+            .iter_mut()
+            .find(|d| d.next().is_some_and(|at| at <= now));
+        if let Some(duty) = due {
+            let offline = server.as_ref().is_some_and(|s| !s.reachable);
+            let work = fire(&site, duty, now, offline);
+            let reported = tokio::select! {
+                reported = work => reported,
+                () = stop.told() => return Ok(()),
+            };
+            if let Some(server) = &mut server {
+                server.last_cycle_at = Some(clock::now());
+                if let Some((run_id, report)) = reported {
+                    spool.add(run_id, &report).map_err(AgentError::config)?;
+                }
+                server.deliver(&spool).await;
+            }
+            continue;
+        }
+        let next = duties
+            .iter()
+            .filter_map(Duty::next)
+            .chain(server.as_ref().map(|s| s.poll_at))
+            .min();
+        let sleep = next
+            .and_then(|at| (at - now).to_std().ok())
+            .unwrap_or(LONGEST_SLEEP)
+            .min(LONGEST_SLEEP);
+        tokio::select! {
+            () = tokio::time::sleep(sleep) => {}
+            () = stop.told() => return Ok(()),
+        }
+    }
+}
+
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, AgentError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen =
+            |kind| signal(kind).map_err(|_| AgentError::Internal("signals cannot be listened for"));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn connect(config: &Config) -> Result<Option<Server>, AgentError> {
+    let enrolment = ServerApi::enrolment(&config.data_dir).map_err(AgentError::config)?;
+    let Some(enrolment) = enrolment else {
+        return Ok(None);
+    };
+    let api = ServerApi::new(Connection {
+        url: enrolment.server.clone(),
+        ca_file: config.server_ca_file.clone(),
+        data_dir: config.data_dir.clone(),
+    })
+    .map_err(AgentError::config)?;
+    let known = ServerApi::known_assignment(&config.data_dir).map_err(AgentError::config)?;
+    Ok(Some(Server {
+        api,
+        known,
+        reachable: false,
+        poll_at: clock::now(),
+        poll_after: POLL,
+        last_cycle_at: None,
+    }))
+}
+
+/// What is to be done from now on. A triangle of the server's is worked on with the accounts of the local
+/// file alone: the server cannot send mail, or a password, to another host.
+fn arrange(
+    config: &Config,
+    server: Option<&Server>,
+    duties: &mut Vec<Duty>,
+) -> Result<(), AgentError> {
+    let now = clock::now();
+    let assigned = server
+        .and_then(|s| s.known.as_ref())
+        .map(|k| &k.assignment.triangles);
+    let mut arranged = Vec::new();
+    match assigned {
+        None => {
+            for triangle in &config.triangles {
+                arranged.push(Duty::new(triangle.clone(), None, now)?);
+            }
+        }
+        Some(assigned) => {
+            for theirs in assigned {
+                let Some(ours) = config.triangles.iter().find(|t| t.name == theirs.name) else {
+                    tracing::warn!(
+                        "the server assigns triangle '{}', but {} has no [[triangle]] of that name with its passwords",
+                        theirs.name,
+                        config.path.display()
+                    );
+                    continue;
+                };
+                if !same(&ours.primary, &theirs.primary) || !same(&ours.standby, &theirs.standby) {
+                    tracing::warn!(
+                        "triangle '{}': host, port, tls or username on the server are not those of {}; it is left alone until both agree",
+                        theirs.name,
+                        config.path.display()
+                    );
+                    continue;
+                }
+                let mut triangle = ours.clone();
+                triangle.standby_prefix.clone_from(&theirs.standby_prefix);
+                triangle.exclude_folders.clone_from(&theirs.exclude_folders);
+                arranged.push(Duty::new(triangle, Some(theirs), now)?);
+            }
+        }
+    }
+    // What was due before and has not been done stays due.
+    for duty in &mut arranged {
+        let before = duties
+            .iter()
+            .find(|d| d.triangle.name == duty.triangle.name);
+        if let (Some((schedule, _, at)), Some((old, _, old_at))) =
+            (&mut duty.tx, before.and_then(|d| d.tx.as_ref()))
+            && schedule == old
+        {
+            *at = *old_at;
+        }
+    }
+    *duties = arranged;
+    Ok(())
+}
+
+fn same(ours: &AccountConfig, theirs: &AssignedAccount) -> bool {
+    ours.host.eq_ignore_ascii_case(&theirs.host)
+        && ours.port == theirs.port
+        && ours.tls == theirs.tls
+        && ours.username == theirs.username
+}
+
+/// Does what is due of a triangle, Tx before mirror, and says what to report.
+async fn fire(
+    site: &Site,
+    duty: &mut Duty,
+    now: DateTime<Utc>,
+    offline: bool,
+) -> Option<(RunId, RunReport)> {
+    let started_at = clock::now();
+    let due_tx = duty
+        .tx
+        .as_mut()
+        .filter(|(.., at)| at.is_some_and(|at| at <= now));
+    let (kind, schedule_id, due_at) = if let Some((schedule, id, at)) = due_tx {
+        let due = at.take();
+        // Of several that are overdue one is done.
+        *at = schedule.next_after(now);
+        (RunKind::Tx, *id, due)
+    } else {
+        let (schedule, id, at) = duty.mirror.as_mut()?;
+        let due = at.take();
+        *at = match schedule {
+            MirrorSchedule::Continuous => {
+                now.checked_add_signed(chrono::TimeDelta::from_std(CONTINUOUS).ok()?)
+            }
+            MirrorSchedule::At(schedule) => schedule.next_after(now),
+        };
+        (RunKind::Mirror, *id, due)
+    };
+    tracing::info!(
+        triangle = duty.triangle.name,
+        kind = kind.as_str(),
+        "a run begins"
+    );
+    let name = duty
+        .id
+        .map_or_else(|| duty.triangle.name.clone(), |id| id.to_string());
+    let mut mirrored = Mirrored::default();
+    let result = work(site, &duty.triangle, &name, kind, &mut mirrored).await;
+    match &result {
+        Ok(Some(proof)) => {
+            tracing::info!(triangle = duty.triangle.name, verdict = %proof.verdict, "proved")
+        }
+        Ok(None) => tracing::info!(
+            triangle = duty.triangle.name,
+            messages = mirrored.volume.messages,
+            "mirrored"
+        ),
+        Err(error) => tracing::error!(triangle = duty.triangle.name, %error, "the run failed"),
+    }
+    let (triangle_id, schedule_id, due_at) = (duty.id?, schedule_id?, due_at?);
+    let halt = mirrored.halt.as_ref().map(|h| HaltFigures {
+        id: h.id.clone(),
+        messages: h.messages,
+        of: h.of,
+    });
+    let outcome = match (&result, &halt) {
+        (Err(_), _) => RunOutcome::Failed,
+        (Ok(_), Some(_)) => RunOutcome::HeldBack,
+        (Ok(_), None) => RunOutcome::Done,
+    };
+    let report = RunReport {
+        triangle_id,
+        kind,
+        schedule_id: Some(schedule_id),
+        due_at: Some(due_at),
+        started_at,
+        finished_at: clock::now(),
+        offline,
+        outcome,
+        failure: result.as_ref().err().map(AgentError::failure),
+        mirrored: Volume { ..mirrored.volume },
+        halt,
+        certificate: result.ok().flatten().map(|proof| proof.certificate),
+    };
+    Some((RunId::of_schedule(schedule_id, due_at), report))
+}
+
+async fn work(
+    site: &Site,
+    triangle: &TriangleConfig,
+    name: &str,
+    kind: RunKind,
+    mirrored: &mut Mirrored,
+) -> Result<Option<Proof>, AgentError> {
+    *mirrored = site.mirror(triangle, false).await?;
+    if kind == RunKind::Mirror {
+        return Ok(None);
+    }
+    let cut = mirrored.cut.clone();
+    Ok(Some(
+        site.reconcile(triangle, name, Depth::Ledger, Some(cut))
+            .await?,
+    ))
+}
+
+impl Server {
+    /// A sign of life, the assignment if it is another, and the reports that wait. Nothing here fails: the
+    /// server may be away.
+    async fn poll(&mut self, config: &Config, site: &Site, spool: &Spool) {
+        match self.exchange(config, site, spool).await {
+            Ok(()) => {
+                if !self.reachable {
+                    tracing::info!("the server answers");
+                }
+                self.reachable = true;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the server was not reached; the work goes on by the last assignment known");
+                self.reachable = false;
+            }
+        }
+        self.deliver(spool).await;
+        let jitter = Duration::from_millis(
+            u64::from(u32::from_le_bytes(random())) % 1000 * self.poll_after.as_secs(),
+        );
+        let wait = chrono::TimeDelta::from_std(self.poll_after + jitter).unwrap_or_default();
+        self.poll_at = clock::now() + wait;
+    }
+
+    async fn exchange(
+        &mut self,
+        config: &Config,
+        site: &Site,
+        spool: &Spool,
+    ) -> Result<(), crate::server_api::ApiError> {
+        let store_bytes = site.store().lock().stats().map_or(0, |s| s.disk_bytes);
+        let free_disk_bytes = nix::sys::statvfs::statvfs(&config.data_dir).map_or(0, |s| {
+            s.fragment_size().saturating_mul(s.blocks_available())
+        });
+        let heartbeat = Heartbeat {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+            sent_at: clock::now(),
+            last_cycle_at: self.last_cycle_at,
+            spooled_runs: spool
+                .waiting()
+                .map_or(0, |w| u64::try_from(w.len()).unwrap_or(u64::MAX)),
+            store_bytes,
+            free_disk_bytes,
+        };
+        let answer = self.api.heartbeat(&heartbeat).await?;
+        self.poll_after = Duration::from_secs(answer.poll_after_s.clamp(1, 600));
+        if self.known.as_ref().map(|k| k.assignment.version) != Some(answer.assignment_version) {
+            let etag = self.known.as_ref().and_then(|k| k.etag.clone());
+            if let Some(known) = self.api.assignment(etag.as_deref()).await? {
+                ServerApi::keep_assignment(&config.data_dir, &known)?;
+                self.known = Some(known);
+            }
+        }
+        Ok(())
+    }
+
+    async fn deliver(&mut self, spool: &Spool) {
+        match self.api.deliver(spool).await {
+            Ok(delivery) => {
+                if let Some(error) = delivery.stopped {
+                    tracing::warn!(%error, left = delivery.left, "reports wait for the server");
+                }
+                if delivery.refused > 0 {
+                    tracing::error!(
+                        refused = delivery.refused,
+                        "the server refused reports; they lie in the spool's folder 'refused'"
+                    );
+                }
+            }
+            Err(error) => tracing::error!(%error, "the spool cannot be read"),
+        }
+    }
+}
+
+fn random() -> [u8; 4] {
+    let mut octets = [0; 4];
+    // Without randomness there is no jitter, and nothing else is lost by it.
+    let _ = getrandom::fill(&mut octets);
+    octets
+}

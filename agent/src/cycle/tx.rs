@@ -1,0 +1,692 @@
+//! Tx: all corners listed afresh, bytes read back, the differences named and looked at twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use maildreieck_api_spec::certificate::{
+    Certificate, CornerCoverage, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures,
+    RepairCount, UNANCHORED, verdict,
+};
+use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction, Verdict};
+
+use super::{Cut, Round, Site, Stands};
+use crate::clock;
+use crate::config::TriangleConfig;
+use crate::error::AgentError;
+use crate::imap::{BodyEvent, wire};
+use crate::ledger::{Quarantined, RepairRow};
+use crate::plan::guard::{History, Lost};
+use crate::plan::identity::{ContentId, LogicalFolder};
+use crate::plan::mirror::Read;
+use crate::plan::names::excluded;
+use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume};
+use crate::plan::view::{Origin, Place, Side, View};
+use crate::report::figures::{figures, folder_ref};
+use crate::snapshot;
+use crate::store::{ReadBack, Store};
+
+/// The part of earlier proofs that a Tx reads again.
+const SHARE: u64 = 30;
+/// What a Tx reads of the store at least, octets.
+const STORE_SHARE_BYTES: u64 = 64 << 20;
+/// How long a quarantine explains a difference, seconds.
+const QUARANTINE_GRACE_S: i64 = 3 * 86_400;
+
+/// What a Tx proved.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// When it was cut.
+    pub tx_at: DateTime<Utc>,
+    /// All differences.
+    pub differences: Vec<Difference>,
+    /// Repairs since the last Tx.
+    pub repairs: Vec<RepairRow>,
+    /// What may leave the site.
+    pub certificate: Certificate,
+}
+
+/// The three corners as entries.
+#[derive(Default)]
+struct Sight {
+    primary: Vec<Entry>,
+    standby: Vec<Entry>,
+    store: Vec<Entry>,
+    explanations: Explanations,
+}
+
+#[derive(Default)]
+struct Proved {
+    primary: u64,
+    standby: u64,
+    store: u64,
+    store_oldest: Option<i64>,
+    damaged: BTreeSet<ContentId>,
+}
+
+impl Site {
+    /// Proves that the corners hold the same mail. `cut` is where the primary stood when the mirror that came
+    /// before began; without it the Tx is cut at its own start.
+    ///
+    /// # Errors
+    /// A corner that cannot be read: there is no proof then.
+    pub async fn reconcile(
+        &self,
+        triangle: &TriangleConfig,
+        triangle_id: &str,
+        depth: Depth,
+        cut: Option<Cut>,
+    ) -> Result<Proof, AgentError> {
+        self.progress
+            .say(format!("{}: listing all corners", triangle.name));
+        let tx_at = clock::now();
+        let mut round = Round::look(self, triangle, true).await?;
+        let result = round.reconcile(triangle_id, depth, cut, tx_at).await;
+        self.progress.end();
+        if result.is_ok() {
+            round.end().await;
+        }
+        result
+    }
+}
+
+impl Round<'_> {
+    async fn reconcile(
+        &mut self,
+        triangle_id: &str,
+        depth: Depth,
+        before: Option<Cut>,
+        tx_at: DateTime<Utc>,
+    ) -> Result<Proof, AgentError> {
+        let mirrored = before.is_some();
+        let primary = before.map_or_else(|| self.cut.primary.clone(), |cut| cut.primary);
+        let cut = Cut {
+            primary,
+            standby: self.cut.standby.clone(),
+        };
+        self.know_everything().await?;
+        let proved = self.read_back(depth).await?;
+        let sight = self.sight(&cut, mirrored, &proved.damaged).await?;
+        let mut differences = differences(&sight, depth);
+        if differences.iter().any(|d| d.reason.is_none()) {
+            // A difference counts only if a second look after the last listing confirms it.
+            self.look_again(true).await?;
+            self.know_everything().await?;
+            let again = self.sight(&cut, mirrored, &proved.damaged).await?;
+            let key = |d: &Difference| (d.class, d.folder.clone(), d.corner, d.content);
+            let confirmed: BTreeSet<_> = self::differences(&again, depth).iter().map(key).collect();
+            differences.retain(|d| confirmed.contains(&key(d)));
+        }
+        self.conclude(
+            triangle_id,
+            depth,
+            tx_at,
+            &cut,
+            &sight,
+            differences,
+            &proved,
+        )
+    }
+
+    fn full_view(&mut self) -> Result<View, AgentError> {
+        let choice = self.choice();
+        let mut ledger = self.site.ledger.borrow_mut();
+        snapshot::view(
+            &mut ledger,
+            choice,
+            &mut self.source,
+            &mut self.target,
+            false,
+        )
+    }
+
+    /// Reads what no row says yet: mail that has not been mirrored, mail that somebody put on the standby.
+    async fn know_everything(&mut self) -> Result<(), AgentError> {
+        let view = self.full_view()?;
+        let unknown = |side: &Side| -> Vec<u32> {
+            let new = side
+                .shown
+                .iter()
+                .filter(|s| !side.rows.contains_key(&s.uid) && !side.unreadable.contains(&s.uid));
+            new.map(|s| s.uid).collect()
+        };
+        let mut read = Read::default();
+        for pair in view.pairs.values() {
+            for (side, list) in [
+                (&pair.source, &mut read.source),
+                (&pair.target, &mut read.target),
+            ] {
+                if let Some(side) = side {
+                    let uids = unknown(side);
+                    if !uids.is_empty() {
+                        list.insert(side.folder, uids);
+                    }
+                }
+            }
+        }
+        if read != Read::default() {
+            let first = self
+                .site
+                .ledger
+                .borrow_mut()
+                .triangle(&self.triangle.name)?
+                .first_mirror_at
+                .is_none();
+            let execution = self.execution();
+            execution
+                .read(
+                    &read,
+                    &mut self.source_link,
+                    &mut self.target_link,
+                    first,
+                    &self.batches,
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Bytes read back: everything at content depth, else what was written since the last Tx and a share of
+    /// the rest; at volume depth nothing.
+    async fn read_back(&mut self, depth: Depth) -> Result<Proved, AgentError> {
+        let mut proved = Proved::default();
+        if depth == Depth::Volume {
+            let inspected = self
+                .site
+                .store
+                .with(|store| Ok(store.inspect(clock::now_s())?))
+                .await?;
+            proved.damaged = inspected.damaged.into_iter().collect();
+            return Ok(proved);
+        }
+        self.site
+            .progress
+            .say(format!("{}: reading back", self.triangle.name));
+        proved.primary = self.read_back_account(Corner::Primary, depth).await?;
+        proved.standby = self.read_back_account(Corner::Standby, depth).await?;
+        let prove = move |store: &mut Store| {
+            let now = clock::now_s();
+            store.inspect(now)?;
+            let new = store.verify(ReadBack::NEW, now)?;
+            let share = (store.stats()?.raw_bytes / SHARE).max(STORE_SHARE_BYTES);
+            let budget_bytes = if depth == Depth::Content {
+                u64::MAX
+            } else {
+                share
+            };
+            let rest = store.verify(
+                ReadBack {
+                    budget_bytes,
+                    before: now,
+                },
+                now,
+            )?;
+            Ok((
+                new.messages + rest.messages,
+                rest.oldest_proof,
+                store.damaged()?,
+            ))
+        };
+        let (messages, oldest, damaged) = self.site.store.with(prove).await?;
+        proved.store = messages;
+        proved.store_oldest = oldest;
+        proved.damaged = damaged.into_iter().collect();
+        Ok(proved)
+    }
+
+    async fn read_back_account(&mut self, corner: Corner, depth: Depth) -> Result<u64, AgentError> {
+        let share = (depth != Depth::Content).then_some(SHARE);
+        let due =
+            self.site
+                .ledger
+                .borrow_mut()
+                .due_for_proof(&self.triangle.name, corner, share)?;
+        let (seen, link) = if corner == Corner::Primary {
+            (&self.source, &mut self.source_link)
+        } else {
+            (&self.target, &mut self.target_link)
+        };
+        let mut count = 0;
+        for folder in seen.folders.values() {
+            let Some(messages) = due.get(&folder.known.id) else {
+                continue;
+            };
+            let Some(listing) = &folder.listing else {
+                continue;
+            };
+            let there: BTreeSet<u32> = listing.messages.iter().map(|m| m.uid).collect();
+            let known: BTreeMap<u32, ContentId> = messages
+                .iter()
+                .copied()
+                .filter(|(uid, _)| there.contains(uid))
+                .collect();
+            if known.is_empty() {
+                continue;
+            }
+            link.open_mailbox(&folder.mailbox, false).await?;
+            let uids: Vec<u32> = known.keys().copied().collect();
+            for set in uids.chunks(200).flat_map(|some| wire::uid_sets(some, 4000)) {
+                let tag = link.ask_bodies(&set).await?;
+                let mut verified = Vec::new();
+                let now = clock::now_s();
+                loop {
+                    let body = match link.next_body(&tag).await? {
+                        BodyEvent::End => break,
+                        BodyEvent::Body(body) => body,
+                        BodyEvent::Gone(_) | BodyEvent::Unequal(_) => continue,
+                    };
+                    let at = Place {
+                        folder: folder.known.id,
+                        generation: folder.known.generation,
+                        uid: body.uid,
+                    };
+                    let content = ContentId::of(&body.octets);
+                    match known.get(&body.uid) {
+                        Some(expected) if *expected == content => verified.push(at),
+                        Some(_) => self
+                            .site
+                            .ledger
+                            .borrow_mut()
+                            .found_altered(at, content, now)?,
+                        None => continue,
+                    }
+                    count += 1;
+                    self.site.progress.moved(0);
+                }
+                self.site.ledger.borrow_mut().verified(&verified, now)?;
+            }
+        }
+        Ok(count)
+    }
+
+    async fn sight(
+        &mut self,
+        cut: &Cut,
+        mirrored: bool,
+        damaged: &BTreeSet<ContentId>,
+    ) -> Result<Sight, AgentError> {
+        let view = self.full_view()?;
+        let mut sight = Sight::default();
+        let mut vanished = Vec::new();
+        let known = view.known_on_source;
+        for (name, pair) in &view.pairs {
+            if let Some(side) = &pair.source {
+                let quarantine = self
+                    .site
+                    .ledger
+                    .borrow_mut()
+                    .quarantined(side.folder, side.generation)?;
+                let shown = shown_rows(side);
+                vanished.extend(
+                    side.rows
+                        .iter()
+                        .filter(|(uid, _)| !shown.contains(uid))
+                        .map(|(_, r)| (name.clone(), r.content)),
+                );
+                vanished.extend(side.stale.values().map(|r| (name.clone(), r.content)));
+                sight.primary.extend(source_entries(
+                    name,
+                    side,
+                    &cut.primary,
+                    &quarantine,
+                    mirrored,
+                ));
+            }
+            if let Some(side) = &pair.target {
+                sight
+                    .standby
+                    .extend(target_entries(name, side, &cut.standby));
+            }
+        }
+        // Of an ended generation only what is not shown again has vanished.
+        let mut here: BTreeMap<(LogicalFolder, ContentId), u64> = BTreeMap::new();
+        for entry in &sight.primary {
+            *here
+                .entry((entry.folder.clone(), entry.content))
+                .or_default() += 1;
+        }
+        let stale_only = |v: &(LogicalFolder, ContentId)| match here.get_mut(v) {
+            Some(left)
+                if *left > 0
+                    && view
+                        .pairs
+                        .get(&v.0)
+                        .and_then(|p| p.source.as_ref())
+                        .is_some_and(|s| !s.stale.is_empty()) =>
+            {
+                *left -= 1;
+                false
+            }
+            _ => true,
+        };
+        let mut stale_only = stale_only;
+        vanished.retain(|v| stale_only(v));
+        let lost = Lost {
+            vanished: u64::try_from(vanished.len()).unwrap_or(u64::MAX),
+            put_back: 0,
+        };
+        let ordinary = !self.triangle.guard.holds(lost, History::default(), known);
+        sight.explanations = Explanations {
+            tombstones: view
+                .tombstones
+                .iter()
+                .map(|t| (t.folder.clone(), t.content, t.moved))
+                .collect(),
+            vanished: vanished
+                .into_iter()
+                .map(|(folder, content)| (folder, content, ordinary))
+                .collect(),
+            refused_keywords: view.refused_keywords.clone(),
+        };
+        let triangle = self.triangle.name.clone();
+        let members = self
+            .site
+            .store
+            .with(move |store| Ok(store.members(&triangle)?))
+            .await?;
+        let exclude = &self.triangle.exclude_folders;
+        sight.store = members
+            .into_iter()
+            .filter(|m| {
+                m.tombstone.is_none()
+                    && !damaged.contains(&m.content)
+                    && !excluded(&m.folder, exclude)
+            })
+            .map(|m| Entry {
+                folder: m.folder,
+                content: m.content,
+                date: m.date,
+                flags: m.flags,
+                size: m.size,
+                uid: 0,
+                copy: None,
+                late: false,
+                preexisting: false,
+                quarantine: None,
+            })
+            .collect();
+        Ok(sight)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "everything that a certificate is made of"
+    )]
+    fn conclude(
+        &self,
+        triangle_id: &str,
+        depth: Depth,
+        tx_at: DateTime<Utc>,
+        cut: &Cut,
+        sight: &Sight,
+        differences: Vec<Difference>,
+        proved: &Proved,
+    ) -> Result<Proof, AgentError> {
+        let name = &self.triangle.name;
+        let key = self.site.report_key();
+        let mut ledger = self.site.ledger.borrow_mut();
+        let state = ledger.triangle(name)?;
+        let repairs = ledger.open_repairs(name)?;
+        let new_tombstones = ledger.new_tombstones(name, state.last_tx_at.unwrap_or(0))?;
+        let mut coverage = Vec::new();
+        for (corner, now) in [
+            (Corner::Primary, proved.primary),
+            (Corner::Standby, proved.standby),
+        ] {
+            let (verified, oldest) = ledger.coverage(name, corner)?;
+            coverage.push(CornerCoverage {
+                corner,
+                whole: true,
+                content_verified: verified,
+                content_verified_now: now,
+                oldest_proof: oldest.and_then(|at| DateTime::from_timestamp(at, 0)),
+            });
+        }
+        let stored = u64::try_from(sight.store.len()).unwrap_or(u64::MAX);
+        coverage.push(CornerCoverage {
+            corner: Corner::Store,
+            whole: true,
+            content_verified: if proved.store_oldest.is_some() {
+                stored
+            } else {
+                proved.store.min(stored)
+            },
+            content_verified_now: proved.store,
+            oldest_proof: proved
+                .store_oldest
+                .and_then(|at| DateTime::from_timestamp(at, 0)),
+        });
+        let (primary, mut primary_folders) = figures(&sight.primary, key);
+        let (standby, mut standby_folders) = figures(&sight.standby, key);
+        let (store, mut store_folders) = figures(&sight.store, key);
+        let names: BTreeSet<LogicalFolder> = primary_folders
+            .keys()
+            .chain(standby_folders.keys())
+            .chain(store_folders.keys())
+            .cloned()
+            .collect();
+        let folders = names
+            .iter()
+            .map(|name| FolderFigures {
+                folder: folder_ref(name, key),
+                primary: primary_folders.remove(name),
+                standby: standby_folders.remove(name),
+                store: store_folders.remove(name),
+            })
+            .collect();
+        let verdict = verdict(true, differences.iter().map(|d| (d.class, d.reason)));
+        let certificate = Certificate {
+            format: FORMAT.to_owned(),
+            triangle: triangle_id.to_owned(),
+            tx_at,
+            depth,
+            verdict,
+            direction: Direction::PrimaryToStandby,
+            epoch: self.epoch,
+            cut: cut_points(cut, key),
+            corners: Corners {
+                primary,
+                standby,
+                store,
+            },
+            folders,
+            differences: count_differences(&differences, key),
+            repairs: count_repairs(&repairs, key),
+            new_tombstones,
+            coverage,
+            nonce: UNANCHORED.to_owned(),
+            configuration_hash: self.triangle.configuration_hash(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let reported: Vec<i64> = repairs.iter().map(|r| r.id).collect();
+        ledger.close_tx(name, tx_at.timestamp(), &reported)?;
+        Ok(Proof {
+            verdict,
+            tx_at,
+            differences,
+            repairs,
+            certificate,
+        })
+    }
+}
+
+fn shown_rows(side: &Side) -> BTreeSet<u32> {
+    side.shown.iter().map(|s| s.uid).collect()
+}
+
+/// Whether a UID came after the cut; a folder that was not there then is new as a whole.
+fn is_late(stands: &Stands, name: &LogicalFolder, side: &Side, uid: u32) -> bool {
+    stands
+        .get(name)
+        .is_none_or(|stood| stood.uidvalidity == side.uidvalidity && uid >= stood.uidnext)
+}
+
+fn source_entries(
+    name: &LogicalFolder,
+    side: &Side,
+    cut: &Stands,
+    quarantine: &[Quarantined],
+    mirrored: bool,
+) -> Vec<Entry> {
+    let now = clock::now_s();
+    let aside = |uid: u32| {
+        let found = quarantine.iter().find(|q| q.at.uid == uid)?;
+        Some((found.class, now - found.since > QUARANTINE_GRACE_S))
+    };
+    side.shown
+        .iter()
+        .filter_map(|shown| {
+            let late = is_late(cut, name, side, shown.uid);
+            let entry = |content, copy| Entry {
+                folder: name.clone(),
+                content,
+                date: shown.date,
+                flags: shown.flags.clone(),
+                size: shown.size,
+                uid: shown.uid,
+                copy,
+                late,
+                preexisting: false,
+                quarantine: aside(shown.uid),
+            };
+            match side.rows.get(&shown.uid) {
+                Some(row) => {
+                    let mut entry = entry(row.content, row.copy.map(|c| c.uid));
+                    if mirrored && !row.flags.same(&shown.flags) {
+                        // Changed after the mirror that came before: the flags of the cut count.
+                        entry.flags = row.flags.clone();
+                    }
+                    Some(entry)
+                }
+                // It cannot be read: what it is nobody knows, and nothing equals it.
+                None if side.unreadable.contains(&shown.uid) => Some(entry(
+                    ContentId::of(format!("unreadable {name} {}", shown.uid).as_bytes()),
+                    None,
+                )),
+                // Arrived between two steps of this Tx.
+                None => None,
+            }
+        })
+        .collect()
+}
+
+fn target_entries(name: &LogicalFolder, side: &Side, cut: &Stands) -> Vec<Entry> {
+    side.shown
+        .iter()
+        .filter_map(|shown| {
+            let row = side.rows.get(&shown.uid)?;
+            Some(Entry {
+                folder: name.clone(),
+                content: row.content,
+                date: shown.date,
+                flags: shown.flags.clone(),
+                size: shown.size,
+                uid: shown.uid,
+                copy: None,
+                late: is_late(cut, name, side, shown.uid),
+                preexisting: row.origin == Origin::Preexisting,
+                quarantine: None,
+            })
+        })
+        .collect()
+}
+
+fn differences(sight: &Sight, depth: Depth) -> Vec<Difference> {
+    // What the target refused is in the store all the same; what could not be read is not.
+    let unreadable = |e: &Entry| {
+        e.content == ContentId::of(format!("unreadable {} {}", e.folder, e.uid).as_bytes())
+    };
+    let for_store: Vec<Entry> = sight
+        .primary
+        .iter()
+        .map(|e| Entry {
+            quarantine: e.quarantine.filter(|_| unreadable(e)),
+            ..e.clone()
+        })
+        .collect();
+    let store_explanations = Explanations {
+        tombstones: Vec::new(),
+        refused_keywords: BTreeSet::new(),
+        ..sight.explanations.clone()
+    };
+    let how = if depth == Depth::Volume {
+        compare_volume
+    } else {
+        compare
+    };
+    let mut found = how(
+        &sight.primary,
+        Corner::Standby,
+        &sight.standby,
+        &sight.explanations,
+    );
+    found.extend(how(
+        &for_store,
+        Corner::Store,
+        &sight.store,
+        &store_explanations,
+    ));
+    found.sort();
+    found
+}
+
+fn cut_points(cut: &Cut, key: &[u8; 32]) -> Vec<CutPoint> {
+    [
+        (Corner::Primary, &cut.primary),
+        (Corner::Standby, &cut.standby),
+    ]
+    .into_iter()
+    .flat_map(|(corner, stands)| {
+        stands.iter().map(move |(name, stood)| CutPoint {
+            corner,
+            folder: folder_ref(name, key),
+            uidvalidity: stood.uidvalidity,
+            uidnext: stood.uidnext,
+            highestmodseq: stood.highestmodseq,
+        })
+    })
+    .collect()
+}
+
+fn count_differences(differences: &[Difference], key: &[u8; 32]) -> Vec<DifferenceCount> {
+    let mut counts = BTreeMap::new();
+    for d in differences {
+        *counts
+            .entry((d.class, d.corner, folder_ref(&d.folder, key), d.reason))
+            .or_insert(0) += 1;
+    }
+    counts
+        .into_iter()
+        .map(|((class, corner, folder, reason), count)| DifferenceCount {
+            class,
+            corner,
+            folder,
+            reason,
+            count,
+        })
+        .collect()
+}
+
+fn count_repairs(repairs: &[RepairRow], key: &[u8; 32]) -> Vec<RepairCount> {
+    let mut counts: BTreeMap<(Class, Corner, _), (u64, i64)> = BTreeMap::new();
+    for repair in repairs {
+        let (count, at) = counts
+            .entry((repair.class, repair.corner, folder_ref(&repair.folder, key)))
+            .or_default();
+        *count += 1;
+        *at = (*at).max(repair.at);
+    }
+    counts
+        .into_iter()
+        .filter_map(|((class, corner, folder), (count, at))| {
+            Some(RepairCount {
+                class,
+                corner,
+                folder,
+                at: DateTime::from_timestamp(at, 0)?,
+                count,
+            })
+        })
+        .collect()
+}

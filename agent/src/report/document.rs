@@ -1,0 +1,260 @@
+//! The JSON document of a command, as it goes to standard output. It stays on site, so it names folders.
+
+use chrono::{DateTime, Utc};
+use maildreieck_api_spec::certificate::{Certificate, Corners};
+use maildreieck_api_spec::runs::Volume;
+use maildreieck_api_spec::vocabulary::{Corner, Depth, Verdict};
+use serde::Serialize;
+
+use crate::cycle::{Mirrored, Proof};
+use crate::error::AgentError;
+use crate::ledger::Halt;
+use crate::plan::mirror::Plan;
+
+/// What a command says of all its triangles.
+#[derive(Debug, Default, Serialize)]
+pub struct Document {
+    /// The triangles, in the order of the file.
+    pub triangles: Vec<TriangleReport>,
+}
+
+/// What a command says of one triangle.
+#[derive(Debug, Default, Serialize)]
+pub struct TriangleReport {
+    /// Its name.
+    pub triangle: String,
+    /// The verdict of a Tx.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// When it was cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_at: Option<DateTime<Utc>>,
+    /// How deep it looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<Depth>,
+    /// The corners' figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corners: Option<Corners>,
+    /// Sent to the target.
+    pub mirrored: Volume,
+    /// Repairs since the last Tx.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<Vec<RepairLine>>,
+    /// The differences.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discrepancies: Option<Vec<Discrepancy>>,
+    /// How much was proved by reading bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
+    /// What the guard holds back.
+    pub halt: Option<HaltLine>,
+    /// What may leave the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// What a dry run would do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorLine>,
+}
+
+/// A repair.
+#[derive(Debug, Serialize)]
+pub struct RepairLine {
+    /// What had been wrong.
+    pub class: &'static str,
+    /// In which folder.
+    pub folder: String,
+    /// In which corner.
+    pub corner: Corner,
+    /// Which message.
+    pub content_id: String,
+    /// When it was mended.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// A difference.
+#[derive(Debug, Serialize)]
+pub struct Discrepancy {
+    /// Its class.
+    pub class: &'static str,
+    /// In which folder.
+    pub folder: String,
+    /// In which corner.
+    pub corner: Corner,
+    /// Which message; none at volume depth.
+    pub content_id: Option<String>,
+    /// Its UID.
+    pub uid: Option<u32>,
+    /// Whether something explains it.
+    pub explained: bool,
+    /// In words.
+    pub detail: String,
+}
+
+/// How much was proved by reading bytes.
+#[derive(Debug, Serialize)]
+pub struct Coverage {
+    /// Messages whose bytes have been verified, all corners together.
+    pub content_verified: u64,
+    /// The oldest of the last verifications; none while a message has none.
+    pub oldest_proof: Option<DateTime<Utc>>,
+}
+
+/// What the guard holds back.
+#[derive(Debug, Serialize)]
+pub struct HaltLine {
+    /// Its id, for `confirm`.
+    pub id: String,
+    /// Messages that vanished or need putting back.
+    pub messages: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// Why a triangle failed.
+#[derive(Debug, Serialize)]
+pub struct ErrorLine {
+    /// In words.
+    pub message: String,
+    /// Whether trying again can help.
+    pub temporary: bool,
+}
+
+impl TriangleReport {
+    /// A report of nothing yet.
+    #[must_use]
+    pub fn new(triangle: &str) -> Self {
+        Self {
+            triangle: triangle.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes what a mirror run did.
+    pub fn take_mirrored(&mut self, mirrored: &Mirrored) {
+        self.mirrored = mirrored.volume;
+        self.halt = mirrored.halt.as_ref().map(
+            |Halt {
+                 id, messages, of, ..
+             }| HaltLine {
+                id: id.clone(),
+                messages: *messages,
+                of: *of,
+            },
+        );
+        self.plan.clone_from(&mirrored.dry_run);
+    }
+
+    /// Takes what a Tx proved.
+    pub fn take_proof(&mut self, proof: &Proof) {
+        let certificate = &proof.certificate;
+        self.verdict = Some(proof.verdict);
+        self.tx_at = Some(proof.tx_at);
+        self.depth = Some(certificate.depth);
+        self.corners = Some(certificate.corners.clone());
+        let repair = |r: &crate::ledger::RepairRow| RepairLine {
+            class: r.class.as_str(),
+            folder: r.folder.to_string(),
+            corner: r.corner,
+            content_id: r.content.to_string(),
+            at: DateTime::from_timestamp(r.at, 0),
+        };
+        self.repairs = Some(proof.repairs.iter().map(repair).collect());
+        let discrepancy = |d: &crate::plan::reconcile::Difference| Discrepancy {
+            class: d.class.as_str(),
+            folder: d.folder.to_string(),
+            corner: d.corner,
+            content_id: d.content.map(|c| c.to_string()),
+            uid: d.uid,
+            explained: d.reason.is_some(),
+            detail: d.detail.clone(),
+        };
+        self.discrepancies = Some(proof.differences.iter().map(discrepancy).collect());
+        let oldest: Option<Vec<DateTime<Utc>>> = certificate
+            .coverage
+            .iter()
+            .zip([
+                certificate.corners.primary.messages,
+                certificate.corners.standby.messages,
+                certificate.corners.store.messages,
+            ])
+            .filter(|(_, messages)| *messages > 0)
+            .map(|(c, _)| c.oldest_proof)
+            .collect();
+        self.coverage = Some(Coverage {
+            content_verified: certificate
+                .coverage
+                .iter()
+                .map(|c| c.content_verified)
+                .sum(),
+            oldest_proof: oldest.and_then(|times| times.into_iter().min()),
+        });
+        self.certificate = Some(certificate.clone());
+    }
+
+    /// Takes a failure.
+    pub fn take_error(&mut self, error: &AgentError) {
+        self.error = Some(ErrorLine {
+            message: error.to_string(),
+            temporary: error.temporary(),
+        });
+    }
+}
+
+impl Document {
+    /// The exit code: 4 held back, else 1 failed, else 3 unbalanced or unproven, else 0.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        let any = |test: fn(&TriangleReport) -> bool| self.triangles.iter().any(test);
+        if any(|t| t.halt.is_some()) {
+            4
+        } else if any(|t| t.error.is_some()) {
+            1
+        } else if any(|t| t.verdict.is_some_and(|v| v != Verdict::Balanced)) {
+            3
+        } else {
+            0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_exit_code_that_applies() {
+        let halt = || HaltLine {
+            id: "x".to_owned(),
+            messages: 1,
+            of: 2,
+        };
+        let error = || ErrorLine {
+            message: "x".to_owned(),
+            temporary: false,
+        };
+        let check = |verdict, halted: bool, failed: bool, expected| {
+            let report = TriangleReport {
+                verdict,
+                halt: halted.then(halt),
+                error: failed.then(error),
+                ..TriangleReport::default()
+            };
+            assert_eq!(
+                Document {
+                    triangles: vec![report]
+                }
+                .exit_code(),
+                expected
+            );
+        };
+        check(None, false, false, 0);
+        check(Some(Verdict::Balanced), false, false, 0);
+        check(Some(Verdict::Unbalanced), false, false, 3);
+        check(Some(Verdict::Unproven), false, false, 3);
+        check(None, false, true, 1);
+        check(Some(Verdict::Unbalanced), true, true, 4);
+    }
+}

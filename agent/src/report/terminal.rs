@@ -1,0 +1,137 @@
+//! What a command says to a person: corners side by side, a line for each class, the verdict in words.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use maildreieck_api_spec::vocabulary::Verdict;
+
+use super::document::{Document, TriangleReport};
+
+/// Differences that are named one by one.
+const NAMED: usize = 10;
+
+/// The document as text.
+#[must_use]
+pub fn text(document: &Document) -> String {
+    let mut out = String::new();
+    for triangle in &document.triangles {
+        // Writing to a string does not fail.
+        let _ = triangle_text(&mut out, triangle);
+    }
+    out
+}
+
+fn triangle_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
+    writeln!(out, "{}", t.triangle)?;
+    if let Some(plan) = &t.plan {
+        let copies: usize = plan.copies.values().map(Vec::len).sum();
+        let sends: usize = plan.sends.values().map(Vec::len).sum();
+        writeln!(
+            out,
+            "  would make {} folders, copy {copies} messages, send {sends} from the store, move {}, change flags of {}, write down {} records",
+            plan.create.len(),
+            plan.moves.iter().map(|m| m.messages.len()).sum::<usize>(),
+            plan.flags.iter().map(|f| f.uids.len()).sum::<usize>(),
+            plan.records.len()
+        )?;
+    } else {
+        writeln!(
+            out,
+            "  mirrored {} messages, {} bytes",
+            t.mirrored.messages, t.mirrored.bytes
+        )?;
+    }
+    if let Some(corners) = &t.corners {
+        writeln!(
+            out,
+            "  {:<10} {:>12} {:>16}  set hash",
+            "corner", "messages", "bytes"
+        )?;
+        for (name, c) in [
+            ("primary", &corners.primary),
+            ("standby", &corners.standby),
+            ("store", &corners.store),
+        ] {
+            let hash = c.set_hash.get(..16).unwrap_or_default();
+            writeln!(
+                out,
+                "  {name:<10} {:>12} {:>16}  {hash}",
+                c.messages, c.bytes
+            )?;
+        }
+    }
+    let mut repairs: BTreeMap<(&str, String), u64> = BTreeMap::new();
+    for repair in t.repairs.iter().flatten() {
+        *repairs
+            .entry((repair.class, repair.corner.to_string()))
+            .or_default() += 1;
+    }
+    for ((class, corner), count) in repairs {
+        writeln!(
+            out,
+            "  mended since the last Tx: {class} in {corner}: {count}"
+        )?;
+    }
+    differences_text(out, t)?;
+    if let Some(halt) = &t.halt {
+        writeln!(
+            out,
+            "  HELD BACK by the guard: {} of {} messages vanished or need putting back.",
+            halt.messages, halt.of
+        )?;
+        writeln!(
+            out,
+            "  New mail still flows. If this is meant: maildreieck-agent confirm --config FILE --triangle {} --halt {}",
+            t.triangle, halt.id
+        )?;
+    }
+    if let Some(error) = &t.error {
+        writeln!(out, "  FAILED: {}", error.message)?;
+    }
+    match t.verdict {
+        Some(Verdict::Balanced) => {
+            writeln!(out, "  balanced: the three corners hold the same mail")
+        }
+        Some(Verdict::Unbalanced) => writeln!(
+            out,
+            "  UNBALANCED: the corners differ, and nothing explains it"
+        ),
+        Some(Verdict::Unproven) => writeln!(out, "  UNPROVEN: not everything could be compared"),
+        None => Ok(()),
+    }
+}
+
+fn differences_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
+    let all = t.discrepancies.as_deref().unwrap_or_default();
+    let mut counts: BTreeMap<(bool, &str, String), u64> = BTreeMap::new();
+    for d in all {
+        *counts
+            .entry((d.explained, d.class, d.corner.to_string()))
+            .or_default() += 1;
+    }
+    for ((explained, class, corner), count) in counts {
+        let how = if explained {
+            "explained"
+        } else {
+            "UNEXPLAINED"
+        };
+        writeln!(out, "  {class} in {corner}: {count} ({how})")?;
+    }
+    let unexplained: Vec<_> = all.iter().filter(|d| !d.explained).collect();
+    for d in unexplained.iter().take(NAMED) {
+        let uid = d.uid.map(|uid| format!(" UID {uid}")).unwrap_or_default();
+        writeln!(
+            out,
+            "    {} in {} '{}'{uid}: {}",
+            d.class, d.corner, d.folder, d.detail
+        )?;
+    }
+    if unexplained.len() > NAMED {
+        writeln!(
+            out,
+            "    and {} more; --json lists all",
+            unexplained.len() - NAMED
+        )?;
+    }
+    Ok(())
+}
