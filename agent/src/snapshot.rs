@@ -332,3 +332,24 @@ pub fn stood(
         })
         .collect()
 }
+
+/// Where the folders of an account stood at a moment.
+pub type Stands = BTreeMap<LogicalFolder, FolderStatus>;
+
+/// Where both accounts stood.
+#[derive(Debug, Clone, Default)]
+pub struct Cut {
+    /// The primary.
+    pub primary: Stands,
+    /// The standby.
+    pub standby: Stands,
+}
+
+/// Where the folders of an account stand as they were seen.
+#[must_use]
+pub fn stands(seen: &Seen) -> Stands {
+    seen.folders
+        .iter()
+        .filter_map(|(name, f)| f.status.map(|s| (name.clone(), s)))
+        .collect()
+}

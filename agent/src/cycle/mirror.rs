@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use maildreieck_api_spec::runs::Volume;
-
-use super::{Cut, Round, Site};
+use super::{Round, Site};
 use crate::clock;
 use crate::config::TriangleConfig;
 use crate::error::AgentError;
@@ -13,25 +11,13 @@ use crate::ledger::Halt;
 use crate::plan::guard::Lost;
 use crate::plan::mirror::{Next, Plan, plan};
 use crate::plan::view::{FolderId, View};
+use crate::report::Mirrored;
 use crate::snapshot;
 
 /// Steps of one run at most: a history of random changes took fewer than twenty.
 const STEPS: u32 = 40;
 /// Rounds with a failed connection at most.
 const FAILED_ROUNDS: u32 = 3;
-
-/// What a mirror run did.
-#[derive(Debug, Clone, Default)]
-pub struct Mirrored {
-    /// Sent to the target.
-    pub volume: Volume,
-    /// What the guard holds back.
-    pub halt: Option<Halt>,
-    /// The plan, where it was only to be shown.
-    pub dry_run: Option<Plan>,
-    /// Where both accounts stood when it began: a Tx that follows is cut there.
-    pub cut: Cut,
-}
 
 impl Site {
     /// Brings standby and store up to the primary. With `dry_run` nothing is carried out but reading.

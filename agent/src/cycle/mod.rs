@@ -15,15 +15,12 @@ use maildreieck_api_spec::vocabulary::Corner;
 use crate::config::{Config, TriangleConfig};
 use crate::error::AgentError;
 use crate::execute::{Execution, SharedStore};
-use crate::imap::{Endpoint, FolderStatus, Link, Shapes};
+use crate::imap::{Endpoint, Link, Shapes};
 use crate::ledger::{Batch, Ledger};
 use crate::plan::identity::LogicalFolder;
 use crate::progress::Progress;
-use crate::snapshot::{self, Choice, Seen};
+use crate::snapshot::{self, Choice, Cut, Seen, stands};
 use crate::store::{Store, StoreKey};
-
-pub use mirror::Mirrored;
-pub use tx::Proof;
 
 /// What the agent works with on its site: ledger and store, opened once.
 pub struct Site {
@@ -91,25 +88,6 @@ struct Round<'a> {
     epoch: u32,
     /// Where each folder stood when this round began.
     cut: Cut,
-}
-
-/// Where the folders of an account stood at a moment.
-pub(crate) type Stands = BTreeMap<LogicalFolder, FolderStatus>;
-
-/// Where both accounts stood.
-#[derive(Debug, Clone, Default)]
-pub struct Cut {
-    /// The primary.
-    pub(crate) primary: Stands,
-    /// The standby.
-    pub(crate) standby: Stands,
-}
-
-fn stands(seen: &Seen) -> Stands {
-    seen.folders
-        .iter()
-        .filter_map(|(name, f)| f.status.map(|s| (name.clone(), s)))
-        .collect()
 }
 
 impl<'a> Round<'a> {

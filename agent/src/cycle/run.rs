@@ -9,11 +9,12 @@ use maildreieck_api_spec::ids::{RunId, ScheduleId, TriangleId};
 use maildreieck_api_spec::runs::{HaltFigures, RunKind, RunOutcome, RunReport, Volume};
 use maildreieck_api_spec::vocabulary::Depth;
 
-use super::{Mirrored, Proof, Site};
+use super::Site;
 use crate::clock;
 use crate::config::{AccountConfig, Config, MirrorSchedule, Schedule, TriangleConfig};
 use crate::error::AgentError;
 use crate::report::spool::Spool;
+use crate::report::{Mirrored, Proof};
 use crate::server_api::{Connection, KnownAssignment, ServerApi};
 
 /// How often the server is asked, before jitter.

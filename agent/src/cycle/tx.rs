@@ -7,9 +7,9 @@ use maildreieck_api_spec::certificate::{
     Certificate, CornerCoverage, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures,
     RepairCount, UNANCHORED, verdict,
 };
-use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction, Verdict};
+use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction};
 
-use super::{Cut, Round, Site, Stands};
+use super::{Round, Site};
 use crate::clock;
 use crate::config::TriangleConfig;
 use crate::error::AgentError;
@@ -21,8 +21,9 @@ use crate::plan::mirror::Read;
 use crate::plan::names::excluded;
 use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume};
 use crate::plan::view::{Origin, Place, Side, View};
+use crate::report::Proof;
 use crate::report::figures::{figures, folder_ref};
-use crate::snapshot;
+use crate::snapshot::{self, Cut, Stands};
 use crate::store::{ReadBack, Store};
 
 /// The part of earlier proofs that a Tx reads again.
@@ -31,21 +32,6 @@ const SHARE: u64 = 30;
 const STORE_SHARE_BYTES: u64 = 64 << 20;
 /// How long a quarantine explains a difference, seconds.
 const QUARANTINE_GRACE_S: i64 = 3 * 86_400;
-
-/// What a Tx proved.
-#[derive(Debug, Clone)]
-pub struct Proof {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// When it was cut.
-    pub tx_at: DateTime<Utc>,
-    /// All differences.
-    pub differences: Vec<Difference>,
-    /// Repairs since the last Tx.
-    pub repairs: Vec<RepairRow>,
-    /// What may leave the site.
-    pub certificate: Certificate,
-}
 
 /// The three corners as entries.
 #[derive(Default)]

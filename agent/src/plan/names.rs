@@ -191,7 +191,7 @@ fn escape(component: &str, separator: Option<char>) -> String {
         // control characters are refused by most.
         let unsafe_here = Some(c) == separator
             || c.is_control()
-            || matches!(c, '%' | '*' | '/' | '\\' | '"')
+            || matches!(c, '%' | '*' | '/' | '\\')
             || (c == '.' && separator == Some('.'))
             || (out.is_empty() && matches!(c, '~' | '#' | '&' | '.'));
         if looks_escaped || unsafe_here {

@@ -6,10 +6,11 @@ use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::{Corner, Depth, Verdict};
 use serde::Serialize;
 
-use crate::cycle::{Mirrored, Proof};
 use crate::error::AgentError;
 use crate::ledger::Halt;
 use crate::plan::mirror::Plan;
+
+use super::{Mirrored, Proof};
 
 /// What a command says of all its triangles.
 #[derive(Debug, Default, Serialize)]

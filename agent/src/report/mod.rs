@@ -2,5 +2,8 @@
 
 pub mod document;
 pub mod figures;
+mod outcome;
 pub mod spool;
 pub mod terminal;
+
+pub use outcome::{Mirrored, Proof};

@@ -1,0 +1,39 @@
+//! What runs come to, before it is put into a form.
+
+use chrono::{DateTime, Utc};
+use maildreieck_api_spec::certificate::Certificate;
+use maildreieck_api_spec::runs::Volume;
+use maildreieck_api_spec::vocabulary::Verdict;
+
+use crate::ledger::{Halt, RepairRow};
+use crate::plan::mirror::Plan;
+use crate::plan::reconcile::Difference;
+use crate::snapshot::Cut;
+
+/// What a mirror run did.
+#[derive(Debug, Clone, Default)]
+pub struct Mirrored {
+    /// Sent to the target.
+    pub volume: Volume,
+    /// What the guard holds back.
+    pub halt: Option<Halt>,
+    /// The plan, where it was only to be shown.
+    pub dry_run: Option<Plan>,
+    /// Where both accounts stood when it began: a Tx that follows is cut there.
+    pub cut: Cut,
+}
+
+/// What a Tx proved.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// When it was cut.
+    pub tx_at: DateTime<Utc>,
+    /// All differences.
+    pub differences: Vec<Difference>,
+    /// Repairs since the last Tx.
+    pub repairs: Vec<RepairRow>,
+    /// What may leave the site.
+    pub certificate: Certificate,
+}

@@ -1,0 +1,248 @@
+//! Servers and sites where something is wrong: a clear error, and nothing changed.
+
+use std::path::Path;
+
+use xtask::lab::dovecot::{Certificate, Dovecot, Options, PASSWORD};
+use xtask::lab::fake::{Action, Fake, Script};
+
+use super::site::{Said, Site, account_toml, agent, configured, write_private};
+
+fn script() -> Script {
+    let mut script = Script::new();
+    for number in 0..5 {
+        let body = format!("Subject: {number}\r\n\r\n{}\r\n", "x".repeat(100));
+        script = script.message(
+            "INBOX",
+            &["\\Seen"],
+            "24-Nov-2024 10:00:00 +0100",
+            body.as_bytes(),
+        );
+    }
+    script
+}
+
+fn against(script: Script) -> (Said, usize) {
+    let fake = Fake::start(script).unwrap();
+    let standby = Dovecot::start(Options::default()).unwrap();
+    let dir = configured(fake.port(), standby.imap_port());
+    let said = agent(dir.path(), &["once"]);
+    let there = standby
+        .judge(super::site::USER)
+        .unwrap()
+        .account()
+        .unwrap()
+        .messages();
+    (said, usize::try_from(there).unwrap())
+}
+
+#[test]
+fn an_obedient_fake_server_is_mirrored() {
+    let (said, there) = against(script());
+    said.exits(0);
+    assert_eq!(there, 5);
+}
+
+#[test]
+fn a_source_that_misbehaves_fails_the_run_and_changes_nothing() {
+    let listing = "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)";
+    let cases: Vec<(&str, Script, &str)> = vec![
+        (
+            "NO to the listing",
+            script().on(listing, &[Action::no("[UNAVAILABLE] later")]),
+            "UID FETCH in folder 'INBOX'",
+        ),
+        (
+            "cut after one message",
+            script().on(
+                listing,
+                &[Action::AnswerBefore(b"* 2 FETCH".to_vec()), Action::Close],
+            ),
+            "was cut",
+        ),
+        (
+            "OK after one message",
+            script().on(
+                listing,
+                &[
+                    Action::AnswerBefore(b"* 2 FETCH".to_vec()),
+                    Action::send("{tag} OK done\r\n"),
+                ],
+            ),
+            "1 of 5",
+        ),
+        (
+            "NO to bodies",
+            script().on("BODY.PEEK[]", &[Action::no("not now")]),
+            "UID FETCH in folder 'INBOX'",
+        ),
+        (
+            "BYE to EXAMINE",
+            script().on(
+                "EXAMINE",
+                &[Action::send("* BYE closing\r\n"), Action::Close],
+            ),
+            "goodbye",
+        ),
+        (
+            "cut in LIST",
+            script().on("LIST", &[Action::AnswerUpTo(10), Action::Close]),
+            "was cut",
+        ),
+        (
+            "no folder at all",
+            script().on("LIST", &[Action::send("{tag} OK done\r\n")]),
+            "no folder",
+        ),
+        (
+            "a wrong tag",
+            script().on("EXAMINE", &[Action::send("zzz OK done\r\n"), Action::Close]),
+            "not sent",
+        ),
+        (
+            "garbage",
+            script().on(
+                "EXAMINE",
+                &[Action::send("\u{1}\u{2}garbage\r\n"), Action::Close],
+            ),
+            "parsed",
+        ),
+    ];
+    for (name, script, words) in cases {
+        let (said, there) = against(script);
+        assert_eq!(said.code, 1, "{name}: {}", said.stderr);
+        assert!(
+            said.stderr.contains(words) && said.stderr.contains("primary"),
+            "{name}: {}",
+            said.stderr
+        );
+        assert!(
+            said.stderr.contains("trying again"),
+            "{name}: {}",
+            said.stderr
+        );
+        assert_eq!(there, 0, "{name}");
+    }
+}
+
+#[test]
+fn a_body_that_is_cut_is_not_taken_for_a_message() {
+    let cut = [Action::AnswerBefore(b"xxxxxxxxxx".to_vec()), Action::Close];
+    let (said, there) = against(script().on("BODY.PEEK[]", &cut));
+    assert_eq!((said.code, there), (1, 0), "{}", said.stderr);
+    let bye = [
+        Action::AnswerBefore(b"xxxxxxxxxx".to_vec()),
+        Action::send("\r\n* BYE\r\n"),
+        Action::Close,
+    ];
+    let (said, there) = against(script().on("BODY.PEEK[]", &bye));
+    assert_eq!((said.code, there), (1, 0), "{}", said.stderr);
+}
+
+#[test]
+fn a_source_that_turns_bad_is_no_empty_mailbox() {
+    // First all is well; then the listing comes up short: nothing may become a tombstone.
+    let listing = "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)";
+    let short = [
+        Action::AnswerBefore(b"* 2 FETCH".to_vec()),
+        Action::send("{tag} OK done\r\n"),
+    ];
+    let fake = Fake::start(script().on_nth(listing, 2, usize::MAX, &short)).unwrap();
+    let standby = Dovecot::start(Options::default()).unwrap();
+    let dir = configured(fake.port(), standby.imap_port());
+    agent(dir.path(), &["once"]).exits(0);
+    agent(dir.path(), &["once"]).exits(1);
+    fake.behave();
+    let said = agent(dir.path(), &["once"]).exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+}
+
+fn one_account(change: impl Fn(&mut String, &Path)) -> Said {
+    let site = Site::new();
+    let path = site.dir.path().join("agent.toml");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    change(&mut text, site.dir.path());
+    std::fs::write(&path, text).unwrap();
+    site.fill("INBOX", 1, 1);
+    site.once()
+}
+
+fn check(said: Said, code: i32, words: &[&str]) {
+    assert_eq!(said.code, code, "{}", said.stderr);
+    for word in words {
+        assert!(said.stderr.contains(word), "'{word}' in: {}", said.stderr);
+    }
+    assert!(
+        !said.stderr.contains(PASSWORD) && !said.stderr.contains("panicked"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn each_fault_of_a_site_is_said_with_what_to_do() {
+    let wrong_password =
+        |_: &mut String, dir: &Path| write_private(&dir.join("password"), "falsch");
+    check(
+        one_account(wrong_password),
+        1,
+        &[
+            "user name or password refused",
+            "password_file",
+            "does not help",
+        ],
+    );
+    let wrong_port = |text: &mut String, _: &Path| {
+        let line = text
+            .lines()
+            .find(|l| l.starts_with("port"))
+            .unwrap()
+            .to_owned();
+        *text = text.replacen(&line, "port = 9", 1);
+    };
+    check(
+        one_account(wrong_port),
+        1,
+        &["no connection", "check host, port"],
+    );
+    let unknown_key = |text: &mut String, _: &Path| *text = text.replacen("username", "usernme", 1);
+    check(
+        one_account(unknown_key),
+        2,
+        &["agent.toml:", "usernme", "username"],
+    );
+    let no_folder = |text: &mut String, dir: &Path| {
+        std::fs::write(dir.join("file"), "").unwrap();
+        *text = text.replacen(
+            dir.join("data").to_str().unwrap(),
+            dir.join("file/data").to_str().unwrap(),
+            1,
+        );
+    };
+    check(one_account(no_folder), 1, &["file"]);
+}
+
+#[test]
+fn an_expired_certificate_is_refused() {
+    let primary = Dovecot::start(Options {
+        certificate: Certificate::Expired,
+        ..Options::default()
+    })
+    .unwrap();
+    let standby = Dovecot::start(Options::german()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let password = dir.path().join("password");
+    write_private(&password, PASSWORD);
+    let text = format!(
+        "data_dir = \"data\"\n[[triangle]]\nname = \"info\"\n{}{}",
+        account_toml(
+            "primary",
+            primary.imaps_port(),
+            "implicit",
+            Some(&primary.ca_file()),
+            &password
+        ),
+        account_toml("standby", standby.imap_port(), "none", None, &password),
+    );
+    std::fs::write(dir.path().join("agent.toml"), text).unwrap();
+    check(agent(dir.path(), &["mirror"]), 1, &["TLS", "xpired"]);
+}

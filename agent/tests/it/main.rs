@@ -1,0 +1,14 @@
+//! The agent's program against real mail servers, and against one that misbehaves. What the accounts hold
+//! afterwards is judged over IMAP by code that shares nothing with the agent.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot be set up fails"
+)]
+
+mod faults;
+mod mirror;
+mod proof;
+mod servers;
+mod site;

@@ -1,0 +1,294 @@
+//! What a mirror run does to the standby, and what it never does.
+
+use std::time::Duration;
+
+use xtask::lab::corpus::{Corpus, Place};
+use xtask::lab::dovecot::Options;
+
+use super::site::{Site, USER};
+
+#[test]
+fn hostile_mail_arrives_identical() {
+    let site = Site::new();
+    let (primary, name) = (&site.primary, |p: &Place| site.primary.folder_name(p));
+    site.primary()
+        .append_all(Corpus::hostile().messages(), name)
+        .unwrap();
+    let said = site.once().exits(0);
+    assert_eq!(said.triangle()["verdict"], "balanced");
+    assert_eq!(
+        said.sent(),
+        primary.judge(USER).unwrap().account().unwrap().messages()
+    );
+    site.assert_equal();
+    assert!(
+        site.standby()
+            .folders()
+            .unwrap()
+            .iter()
+            .all(|f| !f.name.contains("pwned"))
+    );
+    assert_eq!(site.once().exits(0).sent(), 0);
+    assert_eq!(
+        site.agent(&["reconcile", "--depth", "content"])
+            .exits(0)
+            .classes(),
+        [""; 0]
+    );
+    assert_eq!(
+        site.agent(&["store", "check"]).exits(0).json["damaged"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+}
+
+#[test]
+fn an_ordinary_mailbox_arrives_and_the_second_run_sends_nothing() {
+    let site = Site::new();
+    let (count, _) = site
+        .primary
+        .seed(USER, &Corpus::shaped(3, 300, 6, false))
+        .unwrap();
+    let said = site.once().exits(0);
+    assert_eq!(said.sent(), count);
+    for corner in ["primary", "standby", "store"] {
+        assert_eq!(
+            said.triangle()["corners"][corner],
+            said.triangle()["corners"]["primary"]
+        );
+    }
+    site.assert_equal();
+    assert_eq!(site.agent(&["mirror"]).exits(0).sent(), 0);
+    let to = site.dir.path().join("export");
+    let said = site
+        .agent(&[
+            "export",
+            "--triangle",
+            "info",
+            "--format",
+            "eml",
+            "--to",
+            to.to_str().unwrap(),
+        ])
+        .exits(0);
+    assert_eq!(said.json["written"].as_u64(), Some(count));
+}
+
+#[test]
+fn a_run_killed_anywhere_is_finished_without_a_duplicate() {
+    let site = Site::new();
+    let (count, _) = site
+        .primary
+        .seed(USER, &Corpus::shaped(5, 400, 6, true))
+        .unwrap();
+    for round in 0..12_u64 {
+        let mut child = site.spawn(&["mirror"]);
+        // Where this kill falls is chance; the rounds together reach every stage.
+        std::thread::sleep(Duration::from_millis(60 + 70 * round));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    site.once().exits(0);
+    site.assert_equal();
+    assert_eq!(site.standby().account().unwrap().messages(), count);
+    assert_eq!(site.once().exits(0).sent(), 0);
+}
+
+#[test]
+fn what_the_standby_holds_already_is_adopted() {
+    let site = Site::new();
+    let corpus = Corpus::shaped(7, 60, 6, false);
+    site.primary.seed(USER, &corpus).unwrap();
+    site.standby()
+        .append_all(corpus.messages(), |p| site.standby.folder_name(p))
+        .unwrap();
+    let said = site.once().exits(0);
+    assert_eq!(said.sent(), 0);
+    site.assert_equal();
+}
+
+#[test]
+fn what_resembles_it_is_left_and_the_original_is_sent() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 3);
+    let forwarded = b"Message-ID: <1@abc.example>\r\nSubject: Fwd: 1\r\n\r\nNummer 1\r\n";
+    site.standby()
+        .append("INBOX", &[], 1_700_000_001, forwarded)
+        .unwrap();
+    let said = site.once().exits(0);
+    assert_eq!(
+        (said.sent(), said.classes()),
+        (3, vec!["(preexisting standby)".to_owned()])
+    );
+    assert_eq!(site.standby().messages("INBOX").unwrap().len(), 4);
+}
+
+#[test]
+fn vanished_mail_is_a_tombstone_and_comes_back_without_being_sent() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 5);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let gone = primary.messages("INBOX").unwrap()[2].clone();
+    primary.delete("INBOX", &[gone.uid]).unwrap();
+    let said = site.once().exits(0);
+    assert_eq!(said.classes(), ["(missing_at_primary standby)"]);
+    assert_eq!(site.standby().messages("INBOX").unwrap().len(), 5);
+    primary
+        .append("INBOX", &[], gone.internaldate, &gone.body)
+        .unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+    site.assert_equal();
+}
+
+#[test]
+fn moves_and_renames_are_followed() {
+    let site = Site::new();
+    site.primary().create("Projekte").unwrap();
+    site.primary().create("Alt").unwrap();
+    site.fill("INBOX", 1, 6);
+    site.fill("Alt", 10, 4);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.move_to("INBOX", &uids[1..4], "Projekte").unwrap();
+    primary.rename("Alt", "Neu").unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+    site.assert_equal();
+    let names: Vec<String> = site
+        .standby()
+        .folders()
+        .unwrap()
+        .into_iter()
+        .map(|f| f.name)
+        .collect();
+    assert!(
+        names.contains(&"Neu".to_owned()) && !names.contains(&"Alt".to_owned()),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn where_the_standby_cannot_move_the_old_copy_stays_and_is_explained() {
+    let without_move = Options {
+        capability: Some("IMAP4rev1 LITERAL+ UIDPLUS MULTIAPPEND CONDSTORE QRESYNC LIST-EXTENDED LIST-STATUS SPECIAL-USE".to_owned()),
+        ..Options::german()
+    };
+    let site = Site::between(Options::default(), without_move);
+    site.primary().create("Projekte").unwrap();
+    site.fill("INBOX", 1, 3);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.move_to("INBOX", &uids[..1], "Projekte").unwrap();
+    let said = site.once().exits(0);
+    assert_eq!(
+        (said.sent(), said.classes()),
+        (1, vec!["(moved standby)".to_owned()])
+    );
+}
+
+#[test]
+fn flags_and_keywords_follow_and_are_reset_with_a_repair() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 3);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary
+        .store("INBOX", &uids[..2], "+FLAGS", &["\\Seen", "$Forwarded"])
+        .unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.repairs()), (0, vec![]));
+    site.assert_equal();
+    primary
+        .store("INBOX", &uids[..1], "-FLAGS", &["\\Seen", "$Forwarded"])
+        .unwrap();
+    site.once().exits(0);
+    site.assert_equal();
+    let mut standby = site.standby();
+    let copies = Site::uids(&mut standby, "INBOX");
+    standby
+        .store("INBOX", &copies[2..], "+FLAGS", &["\\Flagged"])
+        .unwrap();
+    assert_eq!(
+        site.agent(&["reconcile"]).exits(3).classes(),
+        ["flags_differ standby"]
+    );
+    assert_eq!(site.once().exits(0).repairs(), ["flags_differ standby"]);
+    site.assert_equal();
+}
+
+#[test]
+fn a_changed_uidvalidity_copies_nothing_again() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 8);
+    site.once().exits(0);
+    for (dovecot, which) in [(&site.primary, "primary"), (&site.standby, "standby")] {
+        dovecot.renew_uidvalidity(USER, &Place::Inbox).unwrap();
+        let said = site.once().exits(0);
+        assert_eq!((said.sent(), said.classes()), (0, vec![]), "{which}");
+        site.assert_equal();
+    }
+    site.primary.renew_uidvalidity(USER, &Place::Inbox).unwrap();
+    site.standby.renew_uidvalidity(USER, &Place::Inbox).unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]), "both");
+    site.assert_equal();
+}
+
+#[test]
+fn a_restored_mailbox_copies_nothing_again_and_loses_nothing() {
+    let mut site = Site::new();
+    site.fill("INBOX", 1, 30);
+    let backup = site.primary.backup(USER).unwrap();
+    site.once().exits(0);
+    site.fill("INBOX", 31, 3);
+    site.once().exits(0);
+    site.primary.restore(&backup).unwrap();
+    // Other mail gets the UIDs that were lost.
+    site.fill("INBOX", 41, 2);
+    let said = site.once().exits(0);
+    assert_eq!(said.sent(), 2);
+    assert_eq!(said.classes(), ["(missing_at_primary standby)"; 3]);
+    assert_eq!(site.standby().messages("INBOX").unwrap().len(), 35);
+}
+
+#[test]
+fn the_guard_holds_back_and_new_mail_still_flows() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 40);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.delete("INBOX", &uids[..30]).unwrap();
+    site.fill("INBOX", 50, 2);
+    let said = site.agent(&["mirror"]).exits(4);
+    assert_eq!(said.sent(), 2);
+    assert_eq!(site.standby().messages("INBOX").unwrap().len(), 42);
+    let halt = said.triangle()["halt"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        site.agent(&["mirror"]).exits(4).triangle()["halt"]["id"],
+        halt.as_str()
+    );
+    site.agent(&["confirm", "--triangle", "info", "--halt", "ffff"])
+        .exits(2);
+    site.agent(&["confirm", "--triangle", "info", "--halt", &halt])
+        .exits(0);
+    let said = site.once().exits(0);
+    assert_eq!(said.classes(), vec!["(missing_at_primary standby)"; 30]);
+    assert_eq!(site.standby().messages("INBOX").unwrap().len(), 42);
+}
+
+#[test]
+fn junk_trash_and_drafts_are_left_out() {
+    let site = Site::new();
+    site.fill("Trash", 1, 2);
+    site.fill("INBOX", 5, 1);
+    assert_eq!(site.once().exits(0).sent(), 1);
+    assert_eq!(site.standby().messages("Papierkorb").unwrap().len(), 0);
+}

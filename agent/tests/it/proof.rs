@@ -1,0 +1,190 @@
+//! What Tx says, planted difference by planted difference.
+
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+
+use super::site::Site;
+
+fn balanced() -> Site {
+    let site = Site::new();
+    site.fill("INBOX", 1, 6);
+    site.once().exits(0);
+    site
+}
+
+#[test]
+fn a_message_deleted_on_the_standby_is_missing_and_put_back_once() {
+    let site = balanced();
+    let mut standby = site.standby();
+    let uids = Site::uids(&mut standby, "INBOX");
+    standby.delete("INBOX", &uids[..1]).unwrap();
+    for depth in ["volume", "ledger", "content"] {
+        let said = site.agent(&["reconcile", "--depth", depth]).exits(3);
+        assert_eq!(said.classes(), ["missing_at_standby standby"], "{depth}");
+        assert_eq!(said.triangle()["verdict"], "unbalanced");
+    }
+    let said = site.once().exits(0);
+    assert_eq!(
+        (said.sent(), said.repairs()),
+        (1, vec!["missing_at_standby standby".to_owned()])
+    );
+    site.assert_equal();
+    // Reported once.
+    assert_eq!(site.once().exits(0).repairs(), [""; 0]);
+    let mut standby = site.standby();
+    let uids = Site::uids(&mut standby, "INBOX");
+    standby.delete("INBOX", &uids[5..]).unwrap();
+    let said = site.once().exits(3);
+    assert_eq!(
+        (said.sent(), said.classes()),
+        (0, vec!["does_not_stay standby".to_owned()])
+    );
+}
+
+#[test]
+fn a_damaged_byte_in_the_store_is_found_and_mended() {
+    let site = balanced();
+    let path = site.segments().remove(0);
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    // Frames begin at 4,096; the messages come before the membership.
+    let middle = 4096 + (file.metadata().unwrap().len() - 4096) / 3;
+    file.seek(SeekFrom::Start(middle)).unwrap();
+    let mut octet = [0];
+    file.read_exact(&mut octet).unwrap();
+    file.seek(SeekFrom::Start(middle)).unwrap();
+    file.write_all(&[octet[0] ^ 0x40]).unwrap();
+    drop(file);
+    let said = site.agent(&["reconcile"]).exits(3);
+    assert!(
+        said.classes().iter().all(|c| c == "missing_in_store store"),
+        "{:?}",
+        said.classes()
+    );
+    assert!(!said.classes().is_empty());
+    let said = site.once().exits(0);
+    assert!(
+        said.repairs().iter().all(|c| c == "missing_in_store store") && !said.repairs().is_empty()
+    );
+    site.agent(&["reconcile", "--depth", "content"]).exits(0);
+}
+
+#[test]
+fn foreign_misplaced_and_doubled_mail_is_named() {
+    let site = balanced();
+    let mut standby = site.standby();
+    standby
+        .append("INBOX", &[], 1_700_000_000, b"Subject: fremd\r\n\r\nx\r\n")
+        .unwrap();
+    assert_eq!(
+        site.agent(&["reconcile"]).exits(3).classes(),
+        ["foreign_at_standby standby"]
+    );
+    let messages = standby.messages("INBOX").unwrap();
+    standby
+        .append("INBOX", &[], messages[0].internaldate, &messages[0].body)
+        .unwrap();
+    assert_eq!(
+        site.agent(&["reconcile"]).exits(3).classes(),
+        ["duplicate standby", "foreign_at_standby standby"]
+    );
+    standby.create("Irgendwo").unwrap();
+    standby
+        .move_to("INBOX", &[messages[1].uid], "Irgendwo")
+        .unwrap();
+    assert_eq!(
+        site.agent(&["reconcile"]).exits(3).classes(),
+        [
+            "duplicate standby",
+            "foreign_at_standby standby",
+            "misplaced standby"
+        ]
+    );
+}
+
+#[test]
+fn mail_that_was_not_mirrored_is_missing() {
+    let site = balanced();
+    site.fill("INBOX", 20, 1);
+    let said = site.agent(&["reconcile"]).exits(3);
+    assert_eq!(
+        said.classes(),
+        ["missing_at_standby standby", "missing_in_store store"]
+    );
+    assert_eq!(site.once().exits(0).classes(), [""; 0]);
+    site.assert_equal();
+}
+
+#[test]
+fn octets_changed_behind_a_uid_are_altered_at_content_depth() {
+    let site = balanced();
+    // What a hoster's disk does: other octets of the same length under the same name.
+    let cur = site.standby.maildir(super::site::USER);
+    let file = walk(&cur)
+        .into_iter()
+        .find(|p| std::fs::read(p).is_ok_and(|octets| octets.windows(8).any(|w| w == b"Nummer 3")));
+    let path = file.unwrap();
+    let octets = String::from_utf8(std::fs::read(&path).unwrap())
+        .unwrap()
+        .replace("Nummer 3", "Nummer X");
+    let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, octets).unwrap();
+    std::fs::File::open(&path)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
+    let said = site.agent(&["reconcile", "--depth", "content"]).exits(3);
+    assert_eq!(said.classes(), ["altered standby"]);
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn the_document_has_the_documented_form() {
+    let site = balanced();
+    let said = site.once().exits(0);
+    let triangle = said.triangle();
+    for key in [
+        "triangle",
+        "verdict",
+        "tx_at",
+        "depth",
+        "corners",
+        "mirrored",
+        "repairs",
+        "discrepancies",
+        "coverage",
+        "halt",
+        "certificate",
+    ] {
+        assert!(triangle.get(key).is_some(), "{key} in {triangle}");
+    }
+    assert_eq!(triangle["corners"]["store"]["messages"], 6);
+    assert_eq!(triangle["coverage"]["content_verified"], 18);
+    let text = triangle["certificate"].to_string();
+    assert!(
+        !text.contains("INBOX") && !text.contains("Gesendet"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_index_can_be_made_anew() {
+    let site = balanced();
+    site.agent(&["store", "rebuild-index"]).exits(0);
+    assert_eq!(site.agent(&["store", "stats"]).exits(0).json["messages"], 6);
+    site.agent(&["reconcile", "--depth", "content"]).exits(0);
+}

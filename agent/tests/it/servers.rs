@@ -1,0 +1,95 @@
+//! Targets that can do less, keywords they refuse, TLS in its forms.
+
+use xtask::lab::corpus::Corpus;
+use xtask::lab::dovecot::{Dovecot, Options, PASSWORD};
+
+use super::site::{Site, USER, account_toml, agent, write_private};
+
+#[test]
+fn targets_that_can_do_less_get_the_same_mail() {
+    let base = "IMAP4rev1 AUTH=PLAIN";
+    for capability in [
+        format!("{base} LITERAL+ UIDPLUS"),
+        format!("{base} LITERAL+"),
+        format!("{base} MULTIAPPEND UIDPLUS"),
+        format!("{base} LITERAL- UIDPLUS SPECIAL-USE"),
+        base.to_owned(),
+        "IMAP4rev1".to_owned(),
+    ] {
+        let limited = Options {
+            capability: Some(capability.clone()),
+            ..Options::german()
+        };
+        let site = Site::between(Options::default(), limited);
+        site.primary
+            .seed(USER, &Corpus::shaped(9, 40, 6, false))
+            .unwrap();
+        let said = site.once();
+        assert_eq!(
+            (said.code, said.classes()),
+            (0, vec![]),
+            "{capability}: {}",
+            said.stderr
+        );
+        site.assert_equal();
+        assert_eq!(site.once().exits(0).sent(), 0, "{capability}");
+    }
+}
+
+#[test]
+fn sources_that_can_do_less_give_the_same_mail() {
+    for capability in [
+        "IMAP4rev1",
+        "IMAP4rev1 CONDSTORE",
+        "IMAP4rev1 LIST-EXTENDED LIST-STATUS",
+    ] {
+        let limited = Options {
+            capability: Some(capability.to_owned()),
+            ..Options::default()
+        };
+        let site = Site::between(limited, Options::german());
+        site.primary
+            .seed(USER, &Corpus::shaped(9, 30, 6, false))
+            .unwrap();
+        site.once().exits(0);
+        site.assert_equal();
+        assert_eq!(site.once().exits(0).sent(), 0, "{capability}");
+    }
+}
+
+#[test]
+fn tls_in_its_forms() {
+    let primary = Dovecot::start(Options::default()).unwrap();
+    let standby = Dovecot::start(Options {
+        require_tls: true,
+        ..Options::german()
+    })
+    .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let password = dir.path().join("password");
+    write_private(&password, PASSWORD);
+    let text = format!(
+        "data_dir = \"data\"\n[[triangle]]\nname = \"info\"\n{}{}",
+        account_toml(
+            "primary",
+            primary.imaps_port(),
+            "implicit",
+            Some(&primary.ca_file()),
+            &password
+        ),
+        account_toml(
+            "standby",
+            standby.imap_port(),
+            "starttls",
+            Some(&standby.ca_file()),
+            &password
+        ),
+    );
+    std::fs::write(dir.path().join("agent.toml"), text).unwrap();
+    primary
+        .judge(USER)
+        .unwrap()
+        .append("INBOX", &[], 1_700_000_000, b"Subject: x\r\n\r\nx\r\n")
+        .unwrap();
+    assert_eq!(agent(dir.path(), &["once"]).exits(0).sent(), 1);
+}
