@@ -27,6 +27,8 @@ pub struct Choice<'a> {
     pub standby_prefix: &'a str,
     /// Folders left out.
     pub exclude: &'a [String],
+    /// Whether the primary's clients fetch by POP and delete.
+    pub pop_delete: bool,
 }
 
 /// One account as it stands.
@@ -311,6 +313,7 @@ pub fn view(
         tombstones: ledger.tombstones(choice.triangle)?,
         known_on_source: ledger.count_messages(choice.triangle, source.corner.as_str())?,
         target_moves,
+        pop_delete: choice.pop_delete,
         refused_keywords: ledger.refused_keywords(choice.triangle, target.corner)?,
     })
 }

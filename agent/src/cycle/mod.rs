@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use maildreieck_api_spec::vocabulary::Corner;
 
-use crate::config::{Config, TriangleConfig};
+use crate::config::{Clients, Config, TriangleConfig};
 use crate::error::AgentError;
 use crate::execute::{Execution, SharedStore};
 use crate::imap::{Endpoint, Link, Shapes};
@@ -142,6 +142,7 @@ impl<'a> Round<'a> {
             triangle: &self.triangle.name,
             standby_prefix: &self.triangle.standby_prefix,
             exclude: &self.triangle.exclude_folders,
+            pop_delete: self.triangle.primary.clients == Clients::PopDelete,
         }
     }
 

@@ -352,7 +352,8 @@ impl Round<'_> {
             vanished: u64::try_from(vanished.len()).unwrap_or(u64::MAX),
             put_back: 0,
         };
-        let ordinary = !self.triangle.guard.holds(lost, History::default(), known);
+        let ordinary =
+            view.pop_delete || !self.triangle.guard.holds(lost, History::default(), known);
         sight.explanations = Explanations {
             tombstones: view
                 .tombstones

@@ -232,7 +232,11 @@ pub fn plan(view: &View, guard: Guard, history: History, confirmed: Option<&str>
         return Next::Rename(rename);
     }
     let mut plan = scene.decide();
-    if guard.holds(plan.lost, history, view.known_on_source) {
+    let mut counted = plan.lost;
+    if view.pop_delete {
+        counted.vanished = 0;
+    }
+    if guard.holds(counted, history, view.known_on_source) {
         let id = digest(&plan);
         if confirmed != Some(id.as_str()) {
             let messages = plan.lost.vanished.max(plan.lost.put_back);

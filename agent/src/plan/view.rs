@@ -155,6 +155,8 @@ pub struct View {
     pub known_on_source: u64,
     /// Whether the target can move messages (RFC 6851).
     pub target_moves: bool,
+    /// Whether the source's clients fetch by POP and delete: that mail vanishes is ordinary then.
+    pub pop_delete: bool,
     /// What the target's servers refused: keywords, lower case.
     pub refused_keywords: std::collections::BTreeSet<String>,
 }

@@ -156,6 +156,24 @@ fn a_source_that_turns_bad_is_no_empty_mailbox() {
     assert_eq!((said.sent(), said.classes()), (0, vec![]));
 }
 
+#[test]
+fn a_server_that_goes_silent_is_given_up() {
+    let fake = Fake::start(script().on("EXAMINE", &[Action::Stall])).unwrap();
+    let standby = Dovecot::start(Options::default()).unwrap();
+    let dir = configured(fake.port(), standby.imap_port());
+    let path = dir.path().join("agent.toml");
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("username", "timeout_s = 1\nusername");
+    std::fs::write(&path, text).unwrap();
+    let said = agent(dir.path(), &["once"]);
+    check(
+        said,
+        1,
+        &["went silent", "within 1 s", "trying again can help"],
+    );
+}
+
 fn one_account(change: impl Fn(&mut String, &Path)) -> Said {
     let site = Site::new();
     let path = site.dir.path().join("agent.toml");

@@ -285,6 +285,40 @@ fn the_guard_holds_back_and_new_mail_still_flows() {
 }
 
 #[test]
+fn where_clients_fetch_by_pop_and_delete_vanishing_is_ordinary() {
+    let site = Site::new();
+    let path = site.dir.path().join("agent.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        text.replacen("username", "clients = \"pop-delete\"\nusername", 1),
+    )
+    .unwrap();
+    site.fill("INBOX", 1, 30);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.delete("INBOX", &uids).unwrap();
+    site.once().exits(0);
+    assert_eq!(site.standby().messages("INBOX").unwrap().len(), 30);
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 3);
+    let said = site.agent(&["mirror", "--dry-run"]).exits(0);
+    assert_eq!(
+        said.triangle()["plan"]["copies"]["INBOX"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+    assert_eq!(site.standby().account().unwrap().messages(), 0);
+}
+
+#[test]
 fn junk_trash_and_drafts_are_left_out() {
     let site = Site::new();
     site.fill("Trash", 1, 2);
