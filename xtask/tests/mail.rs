@@ -50,11 +50,3 @@ fn sinks_run_side_by_side() {
         check(sink).unwrap();
     }
 }
-
-/// Uses the system's own paths, so not where an OpenSMTPD is already at home.
-#[test]
-#[ignore = "by hand, as root, on a machine without a running OpenSMTPD"]
-fn sinks_take_turns_where_namespaces_are_forbidden() {
-    check(&Sink::start_as(Isolation::Lock).unwrap()).unwrap();
-    check(&Sink::start_as(Isolation::Lock).unwrap()).unwrap();
-}

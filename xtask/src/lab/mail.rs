@@ -1,9 +1,8 @@
 //! Where sent mail ends: OpenSMTPD takes it, hands it to a Dovecot by LMTP, and tests read it there by IMAP.
 //!
 //! OpenSMTPD has fixed paths for its control socket and its spool. As root each sink therefore runs in a mount
-//! namespace of its own, with empty file systems over them; where namespaces are forbidden, sinks take turns by a lock
-//! file. Without root OpenSMTPD cannot run at all: then the small relay in [`super::relay`] takes its place, as it does
-//! where another mail server keeps OpenSMTPD off the machine.
+//! namespace of its own, with empty file systems over them. Without root, where namespaces are forbidden, and where
+//! another mail server keeps OpenSMTPD off the machine the small relay in [`super::relay`] takes its place.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -43,8 +42,6 @@ pub enum Isolation {
     Automatic,
     /// A mount namespace; root, and a kernel or container that allows it.
     Namespace,
-    /// The system's own paths, one sink at a time; root.
-    Lock,
     /// No OpenSMTPD but the relay.
     Relay,
 }
@@ -61,11 +58,7 @@ pub struct Sink {
 
 #[derive(Debug)]
 enum Smtp {
-    Daemon {
-        _daemon: Daemon,
-        _folder: Folder,
-        _lock: Option<File>,
-    },
+    Daemon { _daemon: Daemon, _folder: Folder },
     Relay(#[expect(dead_code, reason = "held for its drop")] Relay),
 }
 
@@ -89,11 +82,12 @@ impl Sink {
         })
         .context("the mail sink needs Dovecot's LMTP (Debian: dovecot-lmtpd)")?;
         let isolation = match isolation {
-            Isolation::Automatic if !is_root() || !program("smtpd").is_absolute() => {
-                Isolation::Relay
+            Isolation::Automatic
+                if is_root() && program("smtpd").is_absolute() && may_unshare() =>
+            {
+                Isolation::Namespace
             }
-            Isolation::Automatic if may_unshare() => Isolation::Namespace,
-            Isolation::Automatic => Isolation::Lock,
+            Isolation::Automatic => Isolation::Relay,
             chosen => chosen,
         };
         let (smtp, smtp_port) = if isolation == Isolation::Relay {
@@ -101,18 +95,12 @@ impl Sink {
             let port = relay.port();
             (Smtp::Relay(relay), port)
         } else {
-            let lock = if isolation == Isolation::Lock {
-                Some(lock()?)
-            } else {
-                None
-            };
             let folder = Folder::create("smtpd")?;
             let (daemon, port) = retry(|| launch(folder.path(), dovecot.lmtp_port(), isolation))?;
             (
                 Smtp::Daemon {
                     _daemon: daemon,
                     _folder: folder,
-                    _lock: lock,
                 },
                 port,
             )
@@ -188,14 +176,6 @@ fn may_unshare() -> bool {
         .stderr(std::process::Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
-}
-
-fn lock() -> Result<File> {
-    let path = std::env::temp_dir().join("maildreieck-smtpd.lock");
-    let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
-    file.lock()
-        .with_context(|| format!("locking {}", path.display()))?;
-    Ok(file)
 }
 
 fn retry<T>(mut start: impl FnMut() -> Result<T>) -> Result<T> {
