@@ -26,10 +26,10 @@ pub struct Common {
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
     /// One JSON document on standard output.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
     /// No progress, and warnings alone.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub quiet: bool,
 }
 
