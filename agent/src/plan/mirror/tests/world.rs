@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::super::*;
 use crate::plan::identity::MemberId;
+use crate::plan::view::{Origin, Pair, Row, Shown, Side, Tombstone};
 
 /// A message in an account.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,71 @@
+//! A folder that was renamed on the source: whether it was, and whether the target's may be renamed with it.
+
+use super::Rename;
+use crate::plan::identity::LogicalFolder;
+use crate::plan::view::{Origin, Pair, Shown, Side, View};
+
+/// A source folder that is gone while a new one has its UIDVALIDITY and its messages.
+pub(super) fn renamed(view: &View) -> Option<(&LogicalFolder, Rename)> {
+    for (old_name, old) in &view.pairs {
+        let Some(gone) = old.source.as_ref().filter(|s| s.gone && !s.rows.is_empty()) else {
+            continue;
+        };
+        let same = |(_, pair): &(&LogicalFolder, &Pair)| {
+            pair.source.as_ref().is_some_and(|new| {
+                let known = |shown: &&Shown| gone.rows.contains_key(&shown.uid);
+                let fits = |shown: &Shown| {
+                    gone.rows
+                        .get(&shown.uid)
+                        .is_some_and(|r| r.size == shown.size && r.date == shown.date)
+                };
+                !new.gone
+                    && new.rows.is_empty()
+                    && new.stale.is_empty()
+                    && new.uidvalidity == gone.uidvalidity
+                    && new.shown.iter().any(|shown| known(&shown))
+                    && new.shown.iter().filter(known).all(fits)
+            })
+        };
+        // Folders above come first, since renaming them takes their subtree along.
+        if let Some((name, pair)) = view.pairs.iter().find(same)
+            && let Some(new) = &pair.source
+        {
+            let ours = |side: &&Side| {
+                let written = |s: &Shown| {
+                    side.rows
+                        .get(&s.uid)
+                        .is_some_and(|r| r.origin == Origin::Written)
+                };
+                !side.gone && side.shown.iter().all(written)
+            };
+            // What lies below it would move along.
+            let below = |(name, _): &(&LogicalFolder, &Pair)| {
+                name.as_str()
+                    .strip_prefix(old_name.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'))
+            };
+            let alone = view
+                .pairs
+                .iter()
+                .filter(below)
+                .filter_map(|(_, pair)| pair.target.as_ref())
+                .all(|side| side.gone || ours(&side));
+            let special = |name: &LogicalFolder| name.components().0.is_some();
+            let follow = !special(old_name) && !special(name);
+            let target = old
+                .target
+                .as_ref()
+                .filter(ours)
+                .filter(|_| follow && alone && pair.target.is_none())
+                .map(|side| side.folder);
+            let rename = Rename {
+                from: gone.folder,
+                to: new.folder,
+                folder: name.clone(),
+                target,
+            };
+            return Some((old_name, rename));
+        }
+    }
+    None
+}

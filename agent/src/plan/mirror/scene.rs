@@ -1,0 +1,351 @@
+//! The view with what is looked up again and again: whose a copy is, what vanished, what has to be read
+//! first, and copies that have to find their owners before anything else is decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::folder::{FolderPlan, Found, Free, take_best};
+use super::{Plan, Read, Record};
+use crate::plan::identity::{ContentId, InternalDate, LogicalFolder};
+use crate::plan::view::{Pair, Place, Row, Shown, Side, View};
+
+/// Whose a copy is.
+#[derive(Clone, Copy)]
+pub(super) enum Owner {
+    Source(Place),
+    Tombstone(i64),
+}
+
+/// The view with what is looked up again and again.
+pub(super) struct Scene<'a> {
+    pub(super) view: &'a View,
+    /// Only this folder is looked at.
+    pub(super) only: Option<&'a LogicalFolder>,
+    /// Copies that a source row or a tombstone points at, and whose they are.
+    pub(super) owners: BTreeMap<Place, Owner>,
+    /// Source rows of ended generations whose message is shown again with the same date, by its place now.
+    pub(super) again: BTreeMap<Place, (Place, &'a Row)>,
+    /// Source rows whose message is shown no more: by content and date.
+    pub(super) vanished: BTreeMap<(ContentId, InternalDate), Vec<Place>>,
+    pub(super) vanished_shapes: BTreeSet<(u32, InternalDate)>,
+    /// Source rows that were read, and then vanished before anything was done with them.
+    pub(super) untouched: Vec<Place>,
+}
+
+pub(super) fn place(side: &Side, uid: u32) -> Place {
+    Place {
+        folder: side.folder,
+        generation: side.generation,
+        uid,
+    }
+}
+
+pub(super) fn row_in(side: &Side, at: Place) -> Option<&Row> {
+    if side.generation == at.generation {
+        side.rows.get(&at.uid)
+    } else {
+        side.stale.get(&(at.generation, at.uid))
+    }
+}
+
+pub(super) fn shown_at(side: &Side, uid: u32) -> Option<&Shown> {
+    let index = side.shown.binary_search_by_key(&uid, |s| s.uid).ok()?;
+    side.shown.get(index)
+}
+
+/// What is known of ended generations, by place.
+pub(super) fn stale(side: &Side) -> impl Iterator<Item = (Place, &Row)> {
+    side.stale.iter().map(|((generation, uid), row)| {
+        let at = Place {
+            folder: side.folder,
+            generation: *generation,
+            uid: *uid,
+        };
+        (at, row)
+    })
+}
+
+/// Whether a message of the source was read and nothing has been done with it: it is in no corner yet.
+pub(super) fn untouched(row: &Row) -> bool {
+    row.member.is_none() && row.copy.is_none()
+}
+
+/// Rows of ended generations that messages without copy are again, by the messages' place: of the same date.
+pub(super) fn again(source: &Side) -> BTreeMap<Place, (Place, &Row)> {
+    let mut known: BTreeMap<(ContentId, InternalDate), Vec<(Place, &Row)>> = BTreeMap::new();
+    for (from, row) in stale(source).filter(|(_, row)| !untouched(row)) {
+        let same = known.entry((row.content, row.date));
+        same.or_default().push((from, row));
+    }
+    let mut again = BTreeMap::new();
+    for shown in source.shown.iter().rev() {
+        if let Some(row) = source.rows.get(&shown.uid).filter(|row| untouched(row))
+            && let Some(found) = known.get_mut(&(row.content, row.date)).and_then(Vec::pop)
+        {
+            again.insert(place(source, shown.uid), found);
+        }
+    }
+    again
+}
+
+pub(super) fn shown_uids(side: &Side) -> BTreeSet<u32> {
+    side.shown.iter().map(|s| s.uid).collect()
+}
+
+/// What is shown and has never been read.
+pub(super) fn unknown(side: &Side) -> impl Iterator<Item = &Shown> {
+    side.shown
+        .iter()
+        .filter(|s| !side.rows.contains_key(&s.uid) && !side.unreadable.contains(&s.uid))
+}
+
+/// Whether one of these rows' copies is gone, lies elsewhere or holds other octets.
+pub(super) fn copies_lost<'r>(mut rows: impl Iterator<Item = &'r Row>, target: &Side) -> bool {
+    let shown = shown_uids(target);
+    rows.any(|row| {
+        row.copy.is_some_and(|copy| {
+            copy.folder != target.folder
+                || !shown.contains(&copy.uid)
+                || target
+                    .rows
+                    .get(&copy.uid)
+                    .is_some_and(|there| there.content != row.content)
+        })
+    })
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(view: &'a View) -> Self {
+        let mut scene = Self {
+            view,
+            only: None,
+            owners: BTreeMap::new(),
+            again: BTreeMap::new(),
+            vanished: BTreeMap::new(),
+            vanished_shapes: BTreeSet::new(),
+            untouched: Vec::new(),
+        };
+        let buried = view.tombstones.iter();
+        let buried = buried.filter_map(|t| Some((t.copy?, Owner::Tombstone(t.id))));
+        scene.owners.extend(buried);
+        for pair in view.pairs.values() {
+            let Some(side) = &pair.source else { continue };
+            let current = side.rows.iter().map(|(uid, row)| (place(side, *uid), row));
+            let copies = current.chain(stale(side));
+            let copies = copies.filter_map(|(at, row)| Some((row.copy?, Owner::Source(at))));
+            scene.owners.extend(copies);
+            if side.stale.is_empty()
+                && side.rows.len() == side.shown.len()
+                && side.rows.keys().eq(side.shown.iter().map(|s| &s.uid))
+            {
+                continue;
+            }
+            let again = again(side);
+            let matched: BTreeSet<Place> = again.values().map(|(from, _)| *from).collect();
+            let shown = shown_uids(side);
+            let rows = side.rows.iter().filter(|(uid, _)| !shown.contains(uid));
+            let rows = rows.map(|(uid, row)| (place(side, *uid), row));
+            let stale = stale(side).filter(|(from, _)| !matched.contains(from));
+            for (from, row) in rows.chain(stale) {
+                if untouched(row) {
+                    scene.untouched.push(from);
+                    continue;
+                }
+                let same = scene.vanished.entry((row.content, row.date));
+                same.or_default().push(from);
+                scene.vanished_shapes.insert((row.size, row.date));
+            }
+            scene.again.extend(again);
+        }
+        scene
+    }
+
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&'a LogicalFolder, &'a Pair)> {
+        let within = |(name, _): &(&LogicalFolder, &Pair)| self.only.is_none_or(|o| o == *name);
+        self.view.pairs.iter().filter(within)
+    }
+
+    /// What has to be read before anything can be decided about it.
+    pub(super) fn to_read(&self) -> Read {
+        let mut read = Read::default();
+        for (folder, pair) in self.pairs() {
+            let new: Vec<&Shown> = pair.source.iter().flat_map(unknown).collect();
+            let stale = || pair.source.iter().flat_map(|s| s.stale.values());
+            let rows = || pair.source.iter().flat_map(|s| s.rows.values());
+            let rows = || rows().chain(stale());
+            let mut sizes: BTreeSet<u32> = stale().map(|row| row.size).collect();
+            sizes.extend(
+                self.view
+                    .tombstones
+                    .iter()
+                    .filter(|t| t.folder == *folder)
+                    .map(|t| t.size),
+            );
+            if let Some(target) = &pair.target {
+                let unlinked = rows().any(|row| row.copy.is_none() && !row.quarantined);
+                let lacking = !new.is_empty()
+                    || unlinked
+                    || !target.stale.is_empty()
+                    || copies_lost(rows(), target);
+                let uids: Vec<u32> = unknown(target).map(|s| s.uid).collect();
+                if lacking && !uids.is_empty() {
+                    read.target.insert(target.folder, uids);
+                    continue;
+                }
+                let unlinked = target
+                    .rows
+                    .iter()
+                    .filter(|(uid, _)| !self.owners.contains_key(&place(target, **uid)));
+                sizes.extend(unlinked.map(|(_, row)| row.size));
+                sizes.extend(target.stale.values().map(|row| row.size));
+            }
+            let wanted: Vec<u32> = new
+                .iter()
+                .filter(|s| {
+                    sizes.contains(&s.size) || self.vanished_shapes.contains(&(s.size, s.date))
+                })
+                .map(|s| s.uid)
+                .collect();
+            if let (Some(source), false) = (&pair.source, wanted.is_empty()) {
+                read.source.insert(source.folder, wanted);
+            }
+        }
+        read
+    }
+
+    /// Whose a copy is: that has to be known before anything is decided about what vanished or moved.
+    pub(super) fn sort_out(&self) -> Option<Plan> {
+        for sort_out in [Self::ended, Self::cut_off] {
+            let mut plan = Plan::default();
+            for (_, pair) in self.pairs() {
+                plan.records.extend(sort_out(self, pair));
+            }
+            if !plan.records.is_empty() {
+                plan.records.sort();
+                return Some(plan);
+            }
+        }
+        None
+    }
+
+    /// Copies of an ended generation, found again.
+    fn ended(&self, pair: &'a Pair) -> Vec<Record> {
+        let mut free = self.free_copies(pair);
+        let stale = pair.target.iter().flat_map(stale);
+        let again = stale.filter_map(|(from, row)| {
+            let owner = self.owners.get(&from)?;
+            let to = take_best(&mut free, row.content, row.date)?;
+            Some(match *owner {
+                Owner::Source(source) => Record::TargetAgain { source, from, to },
+                Owner::Tombstone(tombstone) => Record::TombstoneAgain {
+                    tombstone,
+                    from,
+                    to,
+                },
+            })
+        });
+        again.collect()
+    }
+
+    /// Copies of a batch or a move that was cut off, of messages that have vanished on the source since.
+    fn cut_off(&self, pair: &'a Pair) -> Vec<Record> {
+        let Some(source) = &pair.source else {
+            return Vec::new();
+        };
+        let here = pair.target.as_ref().map(|t| t.folder);
+        let lacking = |row: &Row| match row.copy {
+            None => !row.quarantined && row.put_backs == 0,
+            Some(copy) => here != Some(copy.folder) && !self.is_shown(copy),
+        };
+        let vanished = self.vanished.values().flatten();
+        let vanished: Vec<(Place, &Row)> = vanished
+            .filter(|at| at.folder == source.folder)
+            .filter_map(|at| Some((*at, row_in(source, *at)?)))
+            .filter(|(_, row)| lacking(row))
+            .collect();
+        if vanished.is_empty() {
+            return Vec::new();
+        }
+        let mut free = self.free_copies(pair);
+        // What is still there comes first.
+        for shown in &source.shown {
+            let at = place(source, shown.uid);
+            let again = self.again.get(&at).map(|(_, row)| *row);
+            if let Some(row) = again.or_else(|| source.rows.get(&shown.uid))
+                && lacking(row)
+                && !untouched(row)
+            {
+                take_best(&mut free, row.content, row.date);
+            }
+        }
+        let adopt = |(source, row): (Place, &Row)| {
+            let copy = take_best(&mut free, row.content, row.date)?;
+            Some(Record::Adopt { source, copy })
+        };
+        vanished.into_iter().filter_map(adopt).collect()
+    }
+
+    /// Copies on the target that nothing points at.
+    pub(super) fn free_copies(&self, pair: &Pair) -> Free {
+        let mut free = Free::new();
+        if let Some(target) = &pair.target {
+            for shown in &target.shown {
+                let at = place(target, shown.uid);
+                if let Some(row) = target.rows.get(&shown.uid)
+                    && !self.owners.contains_key(&at)
+                {
+                    free.entry(row.content).or_default().push((at, shown.date));
+                }
+            }
+        }
+        free
+    }
+
+    pub(super) fn sides(&self) -> impl Iterator<Item = (&Side, bool)> {
+        self.view.pairs.values().flat_map(|pair| {
+            pair.source
+                .iter()
+                .map(|s| (s, false))
+                .chain(pair.target.iter().map(|t| (t, true)))
+        })
+    }
+
+    pub(super) fn row_at(&self, at: Place) -> Option<&Row> {
+        let (side, _) = self.sides().find(|(side, _)| side.folder == at.folder)?;
+        row_in(side, at)
+    }
+
+    pub(super) fn is_shown(&self, copy: Place) -> bool {
+        self.sides().any(|(side, target)| {
+            target
+                && side.folder == copy.folder
+                && side.generation == copy.generation
+                && shown_at(side, copy.uid).is_some()
+        })
+    }
+
+    pub(super) fn decide(&self) -> Plan {
+        let mut plan = Plan::default();
+        let mut found = Found::default();
+        for (folder, pair) in self.pairs() {
+            FolderPlan {
+                scene: self,
+                folder,
+                pair,
+                plan: &mut plan,
+                found: &mut found,
+            }
+            .decide();
+        }
+        for source in self.vanished.values().flatten() {
+            if !found.places.contains(source) {
+                plan.records.push(Record::Tombstone { source: *source });
+                plan.lost.vanished += 1;
+            }
+        }
+        let untouched = self.untouched.iter();
+        plan.records
+            .extend(untouched.map(|at| Record::Forget { at: *at }));
+        plan.records.sort();
+        plan
+    }
+}
