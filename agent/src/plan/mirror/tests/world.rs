@@ -281,6 +281,7 @@ impl World {
             (LogicalFolder::from_stored(name), pair)
         };
         View {
+            pop_delete: false,
             pairs: names.iter().map(pair).collect(),
             tombstones: self.tombstones.clone(),
             known_on_source: u64::try_from(self.source.rows.len()).unwrap(),
