@@ -4,7 +4,10 @@
 //! Every method that changes something is one transaction, and what it wrote survives a crash of the
 //! machine (`synchronous = FULL`): a batch is journalled here before it is sent.
 
+mod batches;
+mod faults;
 mod folders;
+mod halts;
 mod messages;
 mod records;
 pub mod schema;
@@ -15,10 +18,13 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
+pub use batches::Batch;
+pub use faults::{Quarantined, RepairRow};
 pub use folders::{KnownFolder, Stood};
+pub use halts::Halt;
 pub(crate) use messages::FolderRows;
 pub use messages::NewRow;
-pub use records::{Batch, Halt, Quarantined, RepairRow, TriangleState};
+pub use records::TriangleState;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/agent/ledger");
 

@@ -1,0 +1,242 @@
+//! What went wrong and what was mended: quarantine, refused keywords, repairs until a Tx has reported them.
+
+use std::collections::BTreeSet;
+
+use diesel::prelude::*;
+use maildreieck_api_spec::vocabulary::{Class, Corner};
+
+use super::messages::content_of;
+use super::records::key;
+use super::schema::{quarantine, refused_keyword, repair, triangle};
+use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
+use crate::plan::identity::{ContentId, LogicalFolder};
+use crate::plan::view::{FolderId, Place};
+
+/// A message that could not be copied.
+#[derive(Debug, Clone)]
+pub struct Quarantined {
+    /// Where it lies.
+    pub at: Place,
+    /// `quarantined` or `does_not_stay`.
+    pub class: Class,
+    /// Why, in words for the site.
+    pub reason: String,
+    /// Since when, seconds since 1970.
+    pub since: i64,
+}
+
+/// A repair that no Tx has reported yet.
+#[derive(Debug, Clone)]
+pub struct RepairRow {
+    /// Its number.
+    pub id: i64,
+    /// What had been wrong.
+    pub class: Class,
+    /// Where.
+    pub corner: Corner,
+    /// In which folder.
+    pub folder: LogicalFolder,
+    /// Which message.
+    pub content: ContentId,
+    /// When it was mended, seconds since 1970.
+    pub at: i64,
+}
+
+fn class_of(word: &str) -> Result<Class> {
+    Class::ALL
+        .into_iter()
+        .find(|c| c.as_str() == word)
+        .ok_or(LedgerError::Damaged("an unknown class"))
+}
+
+fn corner_of(word: &str) -> Result<Corner> {
+    [Corner::Primary, Corner::Standby, Corner::Store]
+        .into_iter()
+        .find(|c| c.as_str() == word)
+        .ok_or(LedgerError::Damaged("an unknown corner"))
+}
+
+impl Ledger {
+    /// Notes repairs.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn add_repairs(
+        &mut self,
+        repairs: &[(&str, Class, Corner, LogicalFolder, ContentId)],
+        now: i64,
+    ) -> Result<()> {
+        self.transact(|db| insert_repairs(db, repairs, now))
+    }
+
+    /// The repairs that no Tx has reported yet.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn open_repairs(&mut self, triangle: &str) -> Result<Vec<RepairRow>> {
+        let rows: Vec<(i64, String, String, String, Vec<u8>, i64)> = repair::table
+            .filter(
+                repair::triangle
+                    .eq(triangle)
+                    .and(repair::reported.eq(false)),
+            )
+            .order(repair::id)
+            .select((
+                repair::id,
+                repair::class,
+                repair::corner,
+                repair::logical,
+                repair::content,
+                repair::at,
+            ))
+            .load(&mut self.db)?;
+        rows.into_iter()
+            .map(|(id, class, corner, logical, content, at)| {
+                Ok(RepairRow {
+                    id,
+                    class: class_of(&class)?,
+                    corner: corner_of(&corner)?,
+                    folder: LogicalFolder::from_stored(&logical),
+                    content: content_of(&content)?,
+                    at,
+                })
+            })
+            .collect()
+    }
+
+    /// Notes a Tx: which repairs it reported.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn close_tx(&mut self, name: &str, tx_at: i64, reported: &[i64]) -> Result<()> {
+        self.transact(|db| {
+            diesel::update(repair::table.filter(repair::id.eq_any(reported)))
+                .set(repair::reported.eq(true))
+                .execute(db)?;
+            diesel::update(triangle::table.find(name))
+                .set(triangle::last_tx_at.eq(tx_at))
+                .execute(db)?;
+            Ok(())
+        })
+    }
+
+    /// Puts a message in quarantine.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn quarantine(&mut self, at: Place, class: Class, reason: &str, now: i64) -> Result<()> {
+        self.transact(|db| put_in_quarantine(db, at, class, reason, now))
+    }
+
+    /// What is in quarantine in a folder's present generation.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn quarantined(&mut self, folder: FolderId, generation: u32) -> Result<Vec<Quarantined>> {
+        let rows: Vec<(i32, i64, String, String, i64)> = quarantine::table
+            .filter(
+                quarantine::folder_id
+                    .eq(folder.0)
+                    .and(quarantine::generation.eq(generation_to(generation))),
+            )
+            .select((
+                quarantine::generation,
+                quarantine::uid,
+                quarantine::class,
+                quarantine::reason,
+                quarantine::since,
+            ))
+            .load(&mut self.db)?;
+        rows.into_iter()
+            .map(|(generation, uid, class, reason, since)| {
+                let at = Place {
+                    folder,
+                    generation: generation_of(generation)?,
+                    uid: unsigned(uid)?,
+                };
+                Ok(Quarantined {
+                    at,
+                    class: class_of(&class)?,
+                    reason,
+                    since,
+                })
+            })
+            .collect()
+    }
+
+    /// Notes a keyword that an account refused.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn refuse_keyword(&mut self, triangle: &str, corner: Corner, keyword: &str) -> Result<()> {
+        diesel::insert_into(refused_keyword::table)
+            .values((
+                refused_keyword::triangle.eq(triangle),
+                refused_keyword::corner.eq(corner.as_str()),
+                refused_keyword::keyword.eq(keyword.to_ascii_lowercase()),
+            ))
+            .on_conflict_do_nothing()
+            .execute(&mut self.db)?;
+        Ok(())
+    }
+
+    /// The keywords that an account refused, lower case.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn refused_keywords(&mut self, triangle: &str, corner: Corner) -> Result<BTreeSet<String>> {
+        Ok(refused_keyword::table
+            .filter(
+                refused_keyword::triangle
+                    .eq(triangle)
+                    .and(refused_keyword::corner.eq(corner.as_str())),
+            )
+            .select(refused_keyword::keyword)
+            .load::<String>(&mut self.db)?
+            .into_iter()
+            .collect())
+    }
+}
+
+pub(super) fn insert_repairs(
+    db: &mut SqliteConnection,
+    repairs: &[(&str, Class, Corner, LogicalFolder, ContentId)],
+    now: i64,
+) -> Result<()> {
+    for (triangle, class, corner, folder, content) in repairs {
+        diesel::insert_into(repair::table)
+            .values((
+                repair::triangle.eq(*triangle),
+                repair::class.eq(class.as_str()),
+                repair::corner.eq(corner.as_str()),
+                repair::logical.eq(folder.as_str()),
+                repair::content.eq(content.0.to_vec()),
+                repair::at.eq(now),
+                repair::reported.eq(false),
+            ))
+            .execute(db)?;
+    }
+    Ok(())
+}
+
+pub(super) fn put_in_quarantine(
+    db: &mut SqliteConnection,
+    at: Place,
+    class: Class,
+    reason: &str,
+    now: i64,
+) -> Result<()> {
+    let (folder_id, generation, uid) = key(at);
+    diesel::insert_into(quarantine::table)
+        .values((
+            quarantine::folder_id.eq(folder_id),
+            quarantine::generation.eq(generation),
+            quarantine::uid.eq(uid),
+            quarantine::class.eq(class.as_str()),
+            quarantine::reason.eq(reason),
+            quarantine::since.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(db)?;
+    Ok(())
+}
