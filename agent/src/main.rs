@@ -10,6 +10,7 @@ use maildreieck_agent::config::Config;
 use maildreieck_agent::cycle::{Site, run};
 use maildreieck_agent::error::AgentError;
 use maildreieck_agent::export;
+use maildreieck_agent::ledger::Ledger;
 use maildreieck_agent::report::document::{Document, TriangleReport};
 use maildreieck_agent::report::terminal;
 use maildreieck_agent::server_api::{Connection, ServerApi};
@@ -32,24 +33,25 @@ fn main() -> ExitCode {
         .is_err()
     {
         return fail(
+            &common,
             &AgentError::Internal("a TLS provider was installed twice"),
             1,
         );
     }
     let config = match Config::load(&common.config) {
         Ok(config) => config,
-        Err(error) => return fail(&error, 2),
+        Err(error) => return fail(&common, &error, 2),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&error, 1),
+        Err(error) => return fail(&common, &error, 1),
     };
     match runtime.block_on(work(cli.command, &config)) {
         Ok(code) => ExitCode::from(code),
-        Err(Failed { text, code }) => fail(&text, code),
+        Err(Failed { text, code }) => fail(&common, &text, code),
     }
 }
 
@@ -68,8 +70,15 @@ impl<E: std::error::Error> From<E> for Failed {
     }
 }
 
-fn fail(text: &impl std::fmt::Display, code: u8) -> ExitCode {
+fn fail(common: &Common, text: &impl std::fmt::Display, code: u8) -> ExitCode {
     eprintln!("maildreieck-agent: {text}");
+    if common.json {
+        say(
+            common,
+            &serde_json::json!({ "error": { "message": text.to_string() } }),
+            String::new,
+        );
+    }
     ExitCode::from(code)
 }
 
@@ -77,7 +86,10 @@ fn log_to_stderr(quiet: bool) {
     let default = if quiet { "warn" } else { "info" };
     let filter =
         EnvFilter::try_from_env("MAILDREIECK_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    use std::io::IsTerminal as _;
+    let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
+        .with_ansi(colours)
         .with_writer(std::io::stderr)
         .with_env_filter(filter)
         .with_target(false)
@@ -229,8 +241,9 @@ fn confirm(config: &Config, common: &Common, triangle: &str, halt: &str) -> Resu
         text: e.to_string(),
         code: 2,
     })?;
-    let site = Site::open(config, true)?;
-    let mut ledger = site.ledger().borrow_mut();
+    config.prepare_data_dir()?;
+    // The ledger alone: a service that runs has the store.
+    let mut ledger = Ledger::open(&config.ledger_path())?;
     if !ledger.confirm_halt(triangle, halt, clock::now_s())? {
         let text = match ledger.halt(triangle)? {
             Some(there) => format!(

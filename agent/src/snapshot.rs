@@ -40,6 +40,10 @@ pub struct Seen {
     pub separator: Option<char>,
     /// Its folders by logical name.
     pub folders: BTreeMap<LogicalFolder, SeenFolder>,
+    /// Folders that the triangle leaves out, with their messages.
+    pub left_out: Vec<(LogicalFolder, u32)>,
+    /// All names that are taken on the server, also of folders that are not the triangle's.
+    pub taken: BTreeSet<String>,
 }
 
 /// One folder as it stands.
@@ -53,6 +57,39 @@ pub struct SeenFolder {
     pub status: Option<FolderStatus>,
     /// What it holds, if it was listed.
     pub listing: Option<Listing>,
+    /// Whether a new generation was begun since it was listed: once is enough for one listing.
+    renewed: bool,
+}
+
+impl Seen {
+    fn insert(
+        &mut self,
+        name: LogicalFolder,
+        known: KnownFolder,
+        folder: &Folder,
+        status: FolderStatus,
+    ) {
+        let mailbox = folder.mailbox.clone();
+        let status = Some(status);
+        let folder = SeenFolder {
+            known,
+            mailbox,
+            status,
+            listing: None,
+            renewed: false,
+        };
+        self.folders.insert(name, folder);
+    }
+
+    /// A name beside one that is taken.
+    fn free_name(&self, name: &LogicalFolder) -> LogicalFolder {
+        let beside =
+            |number: u32| LogicalFolder::from_stored(&format!("{}={number}", name.as_str()));
+        (2..)
+            .map(beside)
+            .find(|name| !self.folders.contains_key(name))
+            .unwrap_or_else(|| name.clone())
+    }
 }
 
 impl SeenFolder {
@@ -97,56 +134,64 @@ pub fn seen(
         .into_iter()
         .map(|k| (k.mailbox.clone(), k))
         .collect();
-    let separator = list.iter().find_map(|f| f.separator);
     let mut seen = Seen {
         corner,
-        separator,
+        separator: list.iter().find_map(|f| f.separator),
         folders: BTreeMap::new(),
+        left_out: Vec::new(),
+        taken: list
+            .iter()
+            .filter(|f| f.selectable)
+            .map(|f| f.mailbox.as_str().to_owned())
+            .collect(),
     };
+    // Names that were written down come first: what is new must not take one from them.
+    let mut new = Vec::new();
     for (folder, name) in list.into_iter().zip(names) {
         let earlier = known.remove(folder.mailbox.as_str());
-        let Some(name) = earlier.as_ref().map(|k| k.logical.clone()).or(name) else {
+        // Outside the prefix nothing is the triangle's, whatever it was once.
+        let (Some(name), Some(status), true) = (name, folder.status, folder.selectable) else {
             continue;
         };
-        let (Some(status), true) = (folder.status, folder.selectable) else {
-            continue;
-        };
-        if excluded(&name, choice.exclude) {
-            continue;
+        match earlier {
+            Some(earlier) if excluded(&earlier.logical, choice.exclude) => {
+                seen.left_out.push((earlier.logical, status.messages));
+            }
+            Some(earlier) => seen.insert(earlier.logical.clone(), earlier, folder, status),
+            None if excluded(&name, choice.exclude) => seen.left_out.push((name, status.messages)),
+            None => new.push((folder, name, status)),
         }
-        let known = match earlier {
-            Some(known) => known,
-            None => ledger.add_folder(
-                choice.triangle,
-                corner,
-                folder.mailbox.as_str(),
-                &name,
-                status.uidvalidity,
-            )?,
+    }
+    for (folder, name, status) in new {
+        let name = if seen.folders.contains_key(&name) {
+            if corner == Corner::Standby {
+                // It is called like a folder that is elsewhere by now: a stranger's.
+                continue;
+            }
+            seen.free_name(&name)
+        } else {
+            name
         };
-        let entry = SeenFolder {
-            known,
-            mailbox: folder.mailbox.clone(),
-            status: Some(status),
-            listing: None,
-        };
-        seen.folders.insert(name, entry);
+        let mailbox = folder.mailbox.as_str();
+        let known =
+            ledger.add_folder(choice.triangle, corner, mailbox, &name, status.uidvalidity)?;
+        seen.insert(name, known, folder, status);
     }
     for known in known.into_values() {
         let Some(mailbox) = Mailbox::new(&known.mailbox) else {
             continue;
         };
-        if !excluded(&known.logical, choice.exclude) && !seen.folders.contains_key(&known.logical) {
+        let ours = !excluded(&known.logical, choice.exclude);
+        if ours && !seen.folders.contains_key(&known.logical) {
             let name = known.logical.clone();
-            seen.folders.insert(
-                name,
-                SeenFolder {
-                    known,
-                    mailbox,
-                    status: None,
-                    listing: None,
-                },
-            );
+            let folder = SeenFolder {
+                known,
+                mailbox,
+                status: None,
+                listing: None,
+                renewed: false,
+            };
+            seen.folders.insert(name, folder);
         }
     }
     Ok(seen)
@@ -195,16 +240,19 @@ async fn standing_still(link: &mut Link, mailbox: &Mailbox) -> Result<FolderStat
 /// first time, is noted instead.
 fn check_generation(
     ledger: &mut Ledger,
-    known: &mut KnownFolder,
-    listing: &Listing,
+    folder: &mut SeenFolder,
     rows: &FolderRows,
 ) -> Result<bool, AgentError> {
+    let Some(listing) = &folder.listing else {
+        return Ok(false);
+    };
+    let known = &mut folder.known;
     let status = listing.status;
     let top = rows.rows.keys().next_back().copied().unwrap_or(0);
     let went_back = status.uidnext < known.uidnext
         || (top > 0 && status.uidnext <= top)
         || matches!((status.highestmodseq, known.highestmodseq), (Some(now), Some(before)) if now < before);
-    let mut renewed = status.uidvalidity != known.uidvalidity || went_back;
+    let mut renewed = status.uidvalidity != known.uidvalidity || (went_back && !folder.renewed);
     let mut listed_as = Vec::new();
     for shown in &listing.messages {
         if renewed {
@@ -213,7 +261,7 @@ fn check_generation(
         if let Some(row) = rows.rows.get(&shown.uid)
             && (row.size != shown.size || row.date != shown.date)
         {
-            if row.origin == Origin::Written && !row.verified {
+            if folder.renewed || (row.origin == Origin::Written && !row.verified) {
                 let at = Place {
                     folder: known.id,
                     generation: known.generation,
@@ -227,6 +275,7 @@ fn check_generation(
     }
     if renewed {
         ledger.begin_generation(known, status.uidvalidity)?;
+        folder.renewed = true;
         return Ok(true);
     }
     if !listed_as.is_empty() {
@@ -238,9 +287,7 @@ fn check_generation(
 
 fn side(ledger: &mut Ledger, folder: &mut SeenFolder) -> Result<Side, AgentError> {
     let mut known = ledger.rows(folder.known.id, folder.known.generation)?;
-    if let Some(listing) = &folder.listing
-        && check_generation(ledger, &mut folder.known, listing, &known)?
-    {
+    if check_generation(ledger, folder, &known)? {
         known = ledger.rows(folder.known.id, folder.known.generation)?;
     }
     let shown = match &folder.listing {

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use maildreieck_api_spec::vocabulary::Corner;
+
 use super::{Round, Site};
 use crate::clock;
 use crate::config::TriangleConfig;
 use crate::error::AgentError;
 use crate::imap::{ImapError, Kind};
-use crate::ledger::Halt;
+use crate::ledger::{Halt, StoredRow};
 use crate::plan::guard::Lost;
+use crate::plan::identity::{ContentId, MemberId};
 use crate::plan::mirror::{Next, Plan, plan};
 use crate::plan::view::{FolderId, View};
 use crate::report::Mirrored;
 use crate::snapshot;
+use crate::store::{Event, Member};
 
 /// Steps of one run at most: a history of random changes took fewer than twenty.
 const STEPS: u32 = 40;
@@ -129,7 +133,11 @@ impl Round<'_> {
                 }
             }
         }
-        self.settle(mirrored.halt.is_some() || stuck, lost)?;
+        let held = mirrored.halt.is_some() || stuck;
+        if !held {
+            self.bury_orphans().await?;
+        }
+        self.settle(held, lost)?;
         Ok(mirrored)
     }
 
@@ -218,22 +226,106 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Fetches again what the store cannot read any more.
+    /// Fetches again what the store has lost: octets that cannot be read, or a whole store that is younger or
+    /// older than the ledger. After a mirror has come to its end; before, the store is not complete anyway.
     async fn refill(&mut self) -> Result<(), AgentError> {
-        let inspected = self
+        let name = self.triangle.name.clone();
+        let look = |store: &mut crate::store::Store| {
+            Ok((
+                store.inspect(clock::now_s())?.damaged,
+                store.stats()?.messages,
+            ))
+        };
+        let (damaged, messages) = self.site.store.with(look).await?;
+        let (stored, first) = {
+            let mut ledger = self.site.ledger.borrow_mut();
+            (
+                ledger.count_stored()?,
+                ledger.triangle(&name)?.first_mirror_at.is_none(),
+            )
+        };
+        if damaged.is_empty() && (stored == messages || first) {
+            return Ok(());
+        }
+        let rows = self
             .site
-            .store
-            .with(|store| Ok(store.inspect(clock::now_s())?))
-            .await?;
-        if !inspected.damaged.is_empty() {
-            let damaged: BTreeSet<_> = inspected.damaged.into_iter().collect();
+            .ledger
+            .borrow_mut()
+            .stored_rows(&name, Corner::Primary)?;
+        let members = {
+            let name = name.clone();
+            self.site
+                .store
+                .with(move |store| Ok(store.members(&name)?))
+                .await?
+        };
+        let damaged: BTreeSet<ContentId> = damaged.into_iter().collect();
+        let live: BTreeSet<MemberId> = members
+            .iter()
+            .filter(|m| m.tombstone.is_none())
+            .map(|m| m.member)
+            .collect();
+        let lost: Vec<StoredRow> = rows
+            .into_iter()
+            .filter(|row| damaged.contains(&row.content) || !live.contains(&row.member))
+            .collect();
+        if !lost.is_empty() {
             tracing::warn!(
-                messages = damaged.len(),
-                "the store is damaged; fetching again what it lost"
+                messages = lost.len(),
+                "the store lacks messages that it had; fetching them again"
             );
-            let execution = self.execution();
-            execution.refill(&damaged, &mut self.source_link).await?;
+            self.site
+                .progress
+                .say(format!("{name}: refilling the store"));
+            self.execution()
+                .refill(&lost, &mut self.source_link)
+                .await?;
         }
         Ok(())
+    }
+
+    /// What the store has as present and the ledger does not know has vanished on the source while no ledger
+    /// could see it: a tombstone, so that it is explained.
+    async fn bury_orphans(&mut self) -> Result<(), AgentError> {
+        let name = self.triangle.name.clone();
+        let messages = self
+            .site
+            .store
+            .with(|store| Ok(store.stats()?.messages))
+            .await?;
+        if self.site.ledger.borrow_mut().count_stored()? == messages {
+            return Ok(());
+        }
+        let known = self
+            .site
+            .ledger
+            .borrow_mut()
+            .stored_rows(&name, Corner::Primary)?;
+        let known: BTreeSet<MemberId> = known.into_iter().map(|row| row.member).collect();
+        let find = move |store: &mut crate::store::Store| {
+            let mut members = store.members(&name)?;
+            members.retain(|m| m.tombstone.is_none() && !known.contains(&m.member));
+            Ok(members)
+        };
+        let orphans: Vec<Member> = self.site.store.with(find).await?;
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        let now = clock::now_s();
+        let name = &self.triangle.name;
+        self.site
+            .ledger
+            .borrow_mut()
+            .bury_members(name, &orphans, now, self.epoch)?;
+        let commit = move |store: &mut crate::store::Store| {
+            for orphan in orphans {
+                store.record(Event::Tombstone {
+                    member: orphan.member,
+                    at: now,
+                })?;
+            }
+            Ok(store.commit()?)
+        };
+        self.site.store.with(commit).await
     }
 }

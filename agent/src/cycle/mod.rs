@@ -117,6 +117,8 @@ impl<'a> Round<'a> {
             corner,
             separator: None,
             folders: BTreeMap::new(),
+            left_out: Vec::new(),
+            taken: BTreeSet::new(),
         };
         let epoch = site.ledger.borrow_mut().triangle(&triangle.name)?.epoch;
         let mut round = Self {
@@ -213,6 +215,7 @@ impl<'a> Round<'a> {
                 .max(1),
             folders: Execution::target_folders(&self.target),
             source_folders,
+            taken: self.target.taken.clone(),
             shapes: Rc::clone(&self.shapes),
             careful: self.careful,
             target_corner: Corner::Standby,

@@ -1,6 +1,7 @@
 //! `run`: stay, fire each schedule when it is due, tell the server. The schedule is the last one known:
 //! without the server the work goes on, and its reports wait in the spool.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,8 @@ use maildreieck_api_spec::agents::{AssignedAccount, AssignedTriangle, Heartbeat}
 use maildreieck_api_spec::ids::{RunId, ScheduleId, TriangleId};
 use maildreieck_api_spec::runs::{HaltFigures, RunKind, RunOutcome, RunReport, Volume};
 use maildreieck_api_spec::vocabulary::Depth;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Site;
 use crate::clock;
@@ -15,13 +18,13 @@ use crate::config::{AccountConfig, Config, MirrorSchedule, Schedule, TriangleCon
 use crate::error::AgentError;
 use crate::report::spool::Spool;
 use crate::report::{Mirrored, Proof};
-use crate::server_api::{Connection, KnownAssignment, ServerApi};
+use crate::server_api::{ApiError, Connection, KnownAssignment, ServerApi};
 
 /// How often the server is asked, before jitter.
 const POLL: Duration = Duration::from_secs(30);
 /// How often a continuous mirror looks.
 const CONTINUOUS: Duration = Duration::from_secs(60);
-/// What is overdue by more than this when the agent starts is not caught up.
+/// How long the work sleeps at most: a clock that was set is noticed by then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// A triangle and what is due of it.
@@ -74,14 +77,24 @@ impl Duty {
     }
 }
 
-/// The server's part, where the agent is enrolled.
-struct Server {
-    api: ServerApi,
+/// What work and talk with the server share.
+struct Shared {
     known: Option<KnownAssignment>,
     reachable: bool,
-    poll_at: DateTime<Utc>,
-    poll_after: Duration,
     last_cycle_at: Option<DateTime<Utc>>,
+}
+
+/// The server's part, where the agent is enrolled: it goes on beside the work, so that a server that is away
+/// delays nothing.
+struct Server<'a> {
+    api: ServerApi,
+    config: &'a Config,
+    spool: &'a Spool,
+    shared: RefCell<Shared>,
+    /// The assignment is another.
+    assigned: Notify,
+    /// A report waits.
+    spooled: Notify,
 }
 
 /// Stays until it is told to stop (SIGTERM, SIGINT).
@@ -90,63 +103,63 @@ struct Server {
 /// What keeps the agent from working at all: data folder, key, store. Failures of single runs are reported
 /// and logged, and the next run tries again.
 pub async fn run(config: &Config, quiet: bool) -> Result<(), AgentError> {
+    let mut stop = Stop::new()?;
     let site = Site::open(config, quiet)?;
     let spool = Spool::open(&config.spool_dir()).map_err(AgentError::config)?;
-    let mut server = connect(config)?;
-    let mut stop = Stop::new()?;
-    let mut duties = Vec::new();
-    if let Some(server) = &mut server {
-        server.poll(config, &site, &spool).await;
-    }
-    arrange(config, server.as_ref(), &mut duties)?;
-    if duties.is_empty() {
-        tracing::warn!(
-            "nothing is scheduled: neither the file nor the server names a tx or mirror for a triangle"
-        );
-    }
+    let server = connect(config, &spool)?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let talk = async {
+        match &server {
+            Some(server) => server.talk().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = stop.told() => Ok(()),
+        () = talk => Ok(()),
+        ended = labour(config, &site, server.as_ref(), &spool) => ended,
+    }
+}
+
+/// Fires what is due, for ever.
+async fn labour(
+    config: &Config,
+    site: &Site,
+    server: Option<&Server<'_>>,
+    spool: &Spool,
+) -> Result<(), AgentError> {
+    let mut duties = Vec::new();
+    arrange(config, server, &mut duties)?;
     loop {
         let now = clock::now();
-        if let Some(server) = &mut server
-            && now >= server.poll_at
-        {
-            let before = server.known.as_ref().map(|k| k.assignment.version);
-            server.poll(config, &site, &spool).await;
-            if server.known.as_ref().map(|k| k.assignment.version) != before {
-                arrange(config, Some(server), &mut duties)?;
-            }
-        }
-        let due = duties
+        if let Some(duty) = duties
             .iter_mut()
-            .find(|d| d.next().is_some_and(|at| at <= now));
-        if let Some(duty) = due {
-            let offline = server.as_ref().is_some_and(|s| !s.reachable);
-            let work = fire(&site, duty, now, offline);
-            let reported = tokio::select! {
-                reported = work => reported,
-                () = stop.told() => return Ok(()),
-            };
-            if let Some(server) = &mut server {
-                server.last_cycle_at = Some(clock::now());
+            .find(|d| d.next().is_some_and(|at| at <= now))
+        {
+            let offline = server.is_some_and(|s| !s.shared.borrow().reachable);
+            let reported = fire(site, duty, now, offline).await;
+            if let Some(server) = server {
+                server.shared.borrow_mut().last_cycle_at = Some(clock::now());
                 if let Some((run_id, report)) = reported {
                     spool.add(run_id, &report).map_err(AgentError::config)?;
+                    server.spooled.notify_one();
                 }
-                server.deliver(&spool).await;
             }
             continue;
         }
-        let next = duties
-            .iter()
-            .filter_map(Duty::next)
-            .chain(server.as_ref().map(|s| s.poll_at))
-            .min();
+        let next = duties.iter().filter_map(Duty::next).min();
         let sleep = next
             .and_then(|at| (at - now).to_std().ok())
-            .unwrap_or(LONGEST_SLEEP)
-            .min(LONGEST_SLEEP);
+            .unwrap_or(LONGEST_SLEEP);
+        let assigned = async {
+            match server {
+                Some(server) => server.assigned.notified().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = tokio::time::sleep(sleep) => {}
-            () = stop.told() => return Ok(()),
+            () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => {}
+            () = assigned => arrange(config, server, &mut duties)?,
         }
     }
 }
@@ -175,7 +188,7 @@ impl Stop {
     }
 }
 
-fn connect(config: &Config) -> Result<Option<Server>, AgentError> {
+fn connect<'a>(config: &'a Config, spool: &'a Spool) -> Result<Option<Server<'a>>, AgentError> {
     let enrolment = ServerApi::enrolment(&config.data_dir).map_err(AgentError::config)?;
     let Some(enrolment) = enrolment else {
         return Ok(None);
@@ -189,11 +202,15 @@ fn connect(config: &Config) -> Result<Option<Server>, AgentError> {
     let known = ServerApi::known_assignment(&config.data_dir).map_err(AgentError::config)?;
     Ok(Some(Server {
         api,
-        known,
-        reachable: false,
-        poll_at: clock::now(),
-        poll_after: POLL,
-        last_cycle_at: None,
+        config,
+        spool,
+        shared: RefCell::new(Shared {
+            known,
+            reachable: false,
+            last_cycle_at: None,
+        }),
+        assigned: Notify::new(),
+        spooled: Notify::new(),
     }))
 }
 
@@ -201,43 +218,50 @@ fn connect(config: &Config) -> Result<Option<Server>, AgentError> {
 /// file alone: the server cannot send mail, or a password, to another host.
 fn arrange(
     config: &Config,
-    server: Option<&Server>,
+    server: Option<&Server<'_>>,
     duties: &mut Vec<Duty>,
 ) -> Result<(), AgentError> {
     let now = clock::now();
-    let assigned = server
-        .and_then(|s| s.known.as_ref())
-        .map(|k| &k.assignment.triangles);
+    let known = server.and_then(|s| s.shared.borrow().known.clone());
+    let file = config.path.display();
     let mut arranged = Vec::new();
-    match assigned {
-        None => {
-            for triangle in &config.triangles {
-                arranged.push(Duty::new(triangle.clone(), None, now)?);
+    if let Some(known) = &known {
+        for theirs in &known.assignment.triangles {
+            let name = &theirs.name;
+            let Some(ours) = config.triangles.iter().find(|t| t.name == *name) else {
+                tracing::warn!(
+                    "the server assigns triangle '{name}', but {file} has no [[triangle]] of that name, with its passwords"
+                );
+                continue;
+            };
+            if !same(&ours.primary, &theirs.primary) || !same(&ours.standby, &theirs.standby) {
+                tracing::warn!(
+                    "triangle '{name}': host, port, tls or username on the server are not those of {file}; it is left alone until both agree"
+                );
+                continue;
             }
+            if ours.mirror.is_some() && theirs.mirror.is_none() {
+                tracing::warn!(
+                    "triangle '{name}': the server gives no mirror schedule, and its word replaces that of {file}"
+                );
+            }
+            let mut triangle = ours.clone();
+            triangle.standby_prefix.clone_from(&theirs.standby_prefix);
+            triangle.exclude_folders.clone_from(&theirs.exclude_folders);
+            arranged.push(Duty::new(triangle, Some(theirs), now)?);
         }
-        Some(assigned) => {
-            for theirs in assigned {
-                let Some(ours) = config.triangles.iter().find(|t| t.name == theirs.name) else {
-                    tracing::warn!(
-                        "the server assigns triangle '{}', but {} has no [[triangle]] of that name with its passwords",
-                        theirs.name,
-                        config.path.display()
-                    );
-                    continue;
-                };
-                if !same(&ours.primary, &theirs.primary) || !same(&ours.standby, &theirs.standby) {
-                    tracing::warn!(
-                        "triangle '{}': host, port, tls or username on the server are not those of {}; it is left alone until both agree",
-                        theirs.name,
-                        config.path.display()
-                    );
-                    continue;
-                }
-                let mut triangle = ours.clone();
-                triangle.standby_prefix.clone_from(&theirs.standby_prefix);
-                triangle.exclude_folders.clone_from(&theirs.exclude_folders);
-                arranged.push(Duty::new(triangle, Some(theirs), now)?);
-            }
+        if arranged.is_empty() {
+            tracing::warn!(
+                "this agent is enrolled, and the server assigns its site no triangle that {file} has: nothing is done (the schedules of the file do not count any more)"
+            );
+        }
+    } else {
+        // Until the first assignment has come the file counts.
+        for triangle in &config.triangles {
+            arranged.push(Duty::new(triangle.clone(), None, now)?);
+        }
+        if arranged.iter().all(|d| d.next().is_none()) {
+            tracing::warn!("nothing is scheduled: {file} has no tx or mirror for a triangle");
         }
     }
     // What was due before and has not been done stays due.
@@ -312,6 +336,15 @@ async fn fire(
         ),
         Err(error) => tracing::error!(triangle = duty.triangle.name, %error, "the run failed"),
     }
+    if let Some(halt) = &mirrored.halt {
+        tracing::warn!(
+            triangle = duty.triangle.name,
+            halt = halt.id,
+            messages = halt.messages,
+            of = halt.of,
+            "HELD BACK by the guard: so many messages vanished or need putting back; new mail still flows; 'confirm --halt' releases it"
+        );
+    }
     let (triangle_id, schedule_id, due_at) = (duty.id?, schedule_id?, due_at?);
     let halt = mirrored.halt.as_ref().map(|h| HaltFigures {
         id: h.id.clone(),
@@ -358,67 +391,74 @@ async fn work(
     ))
 }
 
-impl Server {
-    /// A sign of life, the assignment if it is another, and the reports that wait. Nothing here fails: the
-    /// server may be away.
-    async fn poll(&mut self, config: &Config, site: &Site, spool: &Spool) {
-        match self.exchange(config, site, spool).await {
-            Ok(()) => {
-                if !self.reachable {
-                    tracing::info!("the server answers");
+impl Server<'_> {
+    /// Signs of life, assignments and reports, for ever. Nothing here fails: the server may be away.
+    async fn talk(&self) {
+        loop {
+            let wait = match self.exchange().await {
+                Ok(wait) => {
+                    if !self.reached(true) {
+                        tracing::info!("the server answers");
+                    }
+                    wait
                 }
-                self.reachable = true;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the server was not reached; the work goes on by the last assignment known");
-                self.reachable = false;
+                Err(error) => {
+                    self.reached(false);
+                    tracing::warn!(%error, "the server was not reached; the work goes on by the last assignment known");
+                    POLL
+                }
+            };
+            self.deliver().await;
+            let jitter = u64::from(u32::from_le_bytes(random())) % 1000 * wait.as_secs();
+            let until = Instant::now() + wait + Duration::from_millis(jitter);
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => break,
+                    () = self.spooled.notified() => self.deliver().await,
+                }
             }
         }
-        self.deliver(spool).await;
-        let jitter = Duration::from_millis(
-            u64::from(u32::from_le_bytes(random())) % 1000 * self.poll_after.as_secs(),
-        );
-        let wait = chrono::TimeDelta::from_std(self.poll_after + jitter).unwrap_or_default();
-        self.poll_at = clock::now() + wait;
     }
 
-    async fn exchange(
-        &mut self,
-        config: &Config,
-        site: &Site,
-        spool: &Spool,
-    ) -> Result<(), crate::server_api::ApiError> {
-        let store_bytes = site.store().lock().stats().map_or(0, |s| s.disk_bytes);
-        let free_disk_bytes = nix::sys::statvfs::statvfs(&config.data_dir).map_or(0, |s| {
+    /// One sign of life; how long to wait before the next.
+    async fn exchange(&self) -> Result<Duration, ApiError> {
+        let free_disk_bytes = nix::sys::statvfs::statvfs(&self.config.data_dir).map_or(0, |s| {
             s.fragment_size().saturating_mul(s.blocks_available())
         });
+        let waiting = self.spool.waiting().map_or(0, |w| w.len());
+        let last_cycle_at = self.shared.borrow().last_cycle_at;
         let heartbeat = Heartbeat {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
             sent_at: clock::now(),
-            last_cycle_at: self.last_cycle_at,
-            spooled_runs: spool
-                .waiting()
-                .map_or(0, |w| u64::try_from(w.len()).unwrap_or(u64::MAX)),
-            store_bytes,
+            last_cycle_at,
+            spooled_runs: u64::try_from(waiting).unwrap_or(u64::MAX),
+            store_bytes: bytes_in(&self.config.store_dir()),
             free_disk_bytes,
         };
         let answer = self.api.heartbeat(&heartbeat).await?;
-        self.poll_after = Duration::from_secs(answer.poll_after_s.clamp(1, 600));
-        if self.known.as_ref().map(|k| k.assignment.version) != Some(answer.assignment_version) {
-            let etag = self.known.as_ref().and_then(|k| k.etag.clone());
+        let known = self.shared.borrow().known.clone();
+        if known.as_ref().map(|k| k.assignment.version) != Some(answer.assignment_version) {
+            let etag = known.and_then(|k| k.etag);
             if let Some(known) = self.api.assignment(etag.as_deref()).await? {
-                ServerApi::keep_assignment(&config.data_dir, &known)?;
-                self.known = Some(known);
+                ServerApi::keep_assignment(&self.config.data_dir, &known)?;
+                self.shared.borrow_mut().known = Some(known);
+                self.assigned.notify_one();
             }
         }
-        Ok(())
+        Ok(Duration::from_secs(answer.poll_after_s.clamp(1, 600)))
     }
 
-    async fn deliver(&mut self, spool: &Spool) {
-        match self.api.deliver(spool).await {
+    /// Notes whether the server answers; whether it did before.
+    fn reached(&self, reachable: bool) -> bool {
+        std::mem::replace(&mut self.shared.borrow_mut().reachable, reachable)
+    }
+
+    async fn deliver(&self) {
+        match self.api.deliver(self.spool).await {
             Ok(delivery) => {
                 if let Some(error) = delivery.stopped {
+                    self.reached(false);
                     tracing::warn!(%error, left = delivery.left, "reports wait for the server");
                 }
                 if delivery.refused > 0 {
@@ -431,6 +471,15 @@ impl Server {
             Err(error) => tracing::error!(%error, "the spool cannot be read"),
         }
     }
+}
+
+/// Octets of the files in a folder.
+fn bytes_in(dir: &std::path::Path) -> u64 {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    files
+        .filter_map(|file| file.metadata().ok())
+        .map(|m| m.len())
+        .sum()
 }
 
 fn random() -> [u8; 4] {

@@ -19,7 +19,7 @@ use crate::plan::guard::{History, Lost};
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::mirror::Read;
 use crate::plan::names::excluded;
-use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume};
+use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume, left_out};
 use crate::plan::view::{Origin, Place, Side, View};
 use crate::report::Proof;
 use crate::report::figures::{figures, folder_ref};
@@ -104,6 +104,8 @@ impl Round<'_> {
             let confirmed: BTreeSet<_> = self::differences(&again, depth).iter().map(key).collect();
             differences.retain(|d| confirmed.contains(&key(d)));
         }
+        differences.extend(left_out(&self.source.left_out));
+        differences.sort();
         self.conclude(
             triangle_id,
             depth,
@@ -131,10 +133,11 @@ impl Round<'_> {
     async fn know_everything(&mut self) -> Result<(), AgentError> {
         let view = self.full_view()?;
         let unknown = |side: &Side| -> Vec<u32> {
+            // What could not be read before is tried again.
             let new = side
                 .shown
                 .iter()
-                .filter(|s| !side.rows.contains_key(&s.uid) && !side.unreadable.contains(&s.uid));
+                .filter(|s| !side.rows.contains_key(&s.uid));
             new.map(|s| s.uid).collect()
         };
         let mut read = Read::default();
@@ -486,6 +489,18 @@ impl Round<'_> {
             configuration_hash: self.triangle.configuration_hash(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        // What differs is looked at again by the next mirror run, though nothing seems to have changed there.
+        let red: BTreeSet<&LogicalFolder> = differences
+            .iter()
+            .filter(|d| d.reason.is_none() || d.class == Class::Quarantined)
+            .map(|d| &d.folder)
+            .collect();
+        let again = self.source.folders.iter().chain(&self.target.folders);
+        let again: Vec<_> = again
+            .filter(|(name, _)| red.contains(name))
+            .map(|(_, f)| (f.known.id, None))
+            .collect();
+        ledger.settle(&again)?;
         let reported: Vec<i64> = repairs.iter().map(|r| r.id).collect();
         ledger.close_tx(name, tx_at.timestamp(), &reported)?;
         Ok(Proof {
@@ -641,7 +656,7 @@ fn count_differences(differences: &[Difference], key: &[u8; 32]) -> Vec<Differen
     for d in differences {
         *counts
             .entry((d.class, d.corner, folder_ref(&d.folder, key), d.reason))
-            .or_insert(0) += 1;
+            .or_insert(0) += d.count;
     }
     counts
         .into_iter()

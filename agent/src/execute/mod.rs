@@ -78,6 +78,8 @@ pub struct Execution<'a> {
     pub writers: usize,
     /// The target's folders by logical name; those that are made join it.
     pub folders: BTreeMap<LogicalFolder, TargetFolder>,
+    /// Names that are taken on the target.
+    pub taken: std::collections::BTreeSet<String>,
     /// The source's folders by logical name.
     pub source_folders: BTreeMap<LogicalFolder, (Mailbox, KnownFolder)>,
     /// Shapes that the target has taken.

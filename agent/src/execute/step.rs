@@ -8,7 +8,7 @@ use super::{Done, Execution, TargetFolder};
 use crate::clock;
 use crate::error::AgentError;
 use crate::imap::{BodyEvent, FlagChange, Kind, Link, Mailbox, wire};
-use crate::ledger::{Batch, NewRow};
+use crate::ledger::{Batch, NewRow, StoredRow};
 use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
 use crate::plan::mirror::{FlagStep, MoveStep, Plan, Read, Record, Rename};
 use crate::plan::names::new_name;
@@ -78,12 +78,25 @@ impl Execution<'_> {
             .and_then(|text| text.rsplit(['/', '.']).next().map(str::to_owned))
             .unwrap_or_else(|| folder.to_string());
         let name = new_name(folder, separator, prefix, &have, &source_text);
-        let mailbox = Mailbox::new(&wire::encode_utf7(&name.text)).ok_or_else(|| {
+        let unfit = || {
             AgentError::Config(format!(
                 "folder '{folder}' has no name that the target could hold"
             ))
-        })?;
-        target.create_folder(&mailbox, name.role.as_deref()).await?;
+        };
+        // A name that another folder bears gets a number, and the ledger keeps which is which.
+        let mut mailbox = Mailbox::new(&wire::encode_utf7(&name.text)).ok_or_else(unfit)?;
+        let mut number = 2;
+        loop {
+            let ours = self.was_ours(folder, &mailbox)?;
+            let free = !self.taken.contains(mailbox.as_str());
+            if ours || (free && target.create_folder(&mailbox, name.role.as_deref()).await?) {
+                break;
+            }
+            let text = format!("{}={number}", name.text);
+            mailbox = Mailbox::new(&wire::encode_utf7(&text)).ok_or_else(unfit)?;
+            number += 1;
+        }
+        self.taken.insert(mailbox.as_str().to_owned());
         let status = target.status(&mailbox).await?;
         let mut ledger = self.ledger.borrow_mut();
         let known = ledger.folders(self.triangle, self.target_corner)?;
@@ -113,6 +126,17 @@ impl Execution<'_> {
             },
         );
         Ok(())
+    }
+
+    /// Whether a name on the target is that of this folder already.
+    fn was_ours(&self, folder: &LogicalFolder, mailbox: &Mailbox) -> Result<bool, AgentError> {
+        let known = self
+            .ledger
+            .borrow_mut()
+            .folders(self.triangle, self.target_corner)?;
+        Ok(known
+            .iter()
+            .any(|k| k.mailbox == mailbox.as_str() && k.logical == *folder))
     }
 
     /// Membership into the store first, then the ledger: repeated after a crash it is the same.
@@ -483,7 +507,7 @@ impl Execution<'_> {
                     }
                 }
             }
-            self.ledger.borrow_mut().add_rows(&rows)?;
+            self.know(&rows)?;
         }
         Ok(())
     }
@@ -527,9 +551,17 @@ impl Execution<'_> {
                 }
             }
             self.store.with(|store| Ok(store.commit()?)).await?;
-            self.ledger.borrow_mut().add_rows(&rows)?;
+            self.know(&rows)?;
         }
         Ok(())
+    }
+
+    /// Notes what was read; what could not be read before is out of quarantine.
+    fn know(&self, rows: &[NewRow]) -> Result<(), AgentError> {
+        let places: Vec<Place> = rows.iter().map(|row| row.at).collect();
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.release(&places)?;
+        Ok(ledger.add_rows(rows)?)
     }
 
     fn unequal(&self, at: Place) -> Result<(), AgentError> {
@@ -595,57 +627,68 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Fetches contents again that the store cannot read any more, from the source.
+    /// Fetches messages of the source again that the store has lost, octets or membership. How many it has again.
     ///
     /// # Errors
     /// The source cannot be read or the store not written.
-    pub async fn refill(
-        &self,
-        damaged: &BTreeSet<ContentId>,
-        source: &mut Link,
-    ) -> Result<u64, AgentError> {
-        let places =
-            self.ledger
-                .borrow_mut()
-                .places_of(self.triangle, source.endpoint().corner, damaged)?;
+    pub async fn refill(&self, lost: &[StoredRow], source: &mut Link) -> Result<u64, AgentError> {
+        let mut by_folder: BTreeMap<FolderId, BTreeMap<u32, &StoredRow>> = BTreeMap::new();
+        for row in lost {
+            by_folder
+                .entry(row.at.folder)
+                .or_default()
+                .insert(row.at.uid, row);
+        }
         let mut refilled = 0;
-        for (at, content) in places {
-            let found = self
-                .source_folders
-                .iter()
-                .find(|(_, (_, known))| known.id == at.folder);
-            let Some((logical, (mailbox, known))) = found else {
+        for (logical, (mailbox, known)) in &self.source_folders {
+            let Some(rows) = by_folder.get(&known.id) else {
                 continue;
             };
-            if known.generation != at.generation {
-                continue;
-            }
             source.open_mailbox(mailbox, false).await?;
-            let tag = source.ask_bodies(&at.uid.to_string()).await?;
-            loop {
-                match source.next_body(&tag).await? {
-                    BodyEvent::End => break,
-                    BodyEvent::Body(body) if ContentId::of(&body.octets) == content => {
-                        self.store
-                            .with(move |store| {
-                                store.put(&body.octets)?;
-                                Ok(store.commit()?)
-                            })
-                            .await?;
-                        let repair = (
-                            self.triangle,
-                            Class::MissingInStore,
-                            Corner::Store,
-                            logical.clone(),
-                            content,
-                        );
-                        self.ledger
-                            .borrow_mut()
-                            .add_repairs(&[repair], clock::now_s())?;
-                        refilled += 1;
-                    }
-                    _ => {}
+            let uids: Vec<u32> = rows.keys().copied().collect();
+            for set in uids.chunks(50).flat_map(|some| wire::uid_sets(some, 4000)) {
+                let tag = source.ask_bodies(&set).await?;
+                let mut repairs = Vec::new();
+                loop {
+                    let body = match source.next_body(&tag).await? {
+                        BodyEvent::End => break,
+                        BodyEvent::Body(body) => body,
+                        BodyEvent::Gone(_) | BodyEvent::Unequal(_) => continue,
+                    };
+                    let Some(row) = rows.get(&body.uid).filter(|r| {
+                        r.at.generation == known.generation
+                            && r.content == ContentId::of(&body.octets)
+                    }) else {
+                        continue;
+                    };
+                    self.progress.moved(0);
+                    let event = Event::Add {
+                        member: row.member,
+                        triangle: self.triangle.into(),
+                        folder: logical.clone(),
+                        content: row.content,
+                        date: row.date,
+                        flags: row.flags.clone(),
+                        size: row.size,
+                    };
+                    let keep = move |store: &mut crate::store::Store| {
+                        store.put(&body.octets)?;
+                        Ok(store.record(event)?)
+                    };
+                    self.store.with(keep).await?;
+                    repairs.push((
+                        self.triangle,
+                        Class::MissingInStore,
+                        Corner::Store,
+                        logical.clone(),
+                        row.content,
+                    ));
                 }
+                self.store.with(|store| Ok(store.commit()?)).await?;
+                refilled += u64::try_from(repairs.len()).unwrap_or(0);
+                self.ledger
+                    .borrow_mut()
+                    .add_repairs(&repairs, clock::now_s())?;
             }
         }
         Ok(refilled)

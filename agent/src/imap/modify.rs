@@ -20,13 +20,13 @@ pub enum FlagChange {
 }
 
 impl Link {
-    /// Makes a folder, by its special use where the server can (RFC 6154), and subscribes to it. One that is
-    /// there already is fine.
+    /// Makes a folder, by its special use where the server can (RFC 6154), and subscribes to it. `false` where
+    /// there is one of this name already.
     pub async fn create_folder(
         &mut self,
         mailbox: &Mailbox,
         role: Option<&str>,
-    ) -> Result<(), ImapError> {
+    ) -> Result<bool, ImapError> {
         let mut line = format!("CREATE {}", mailbox.quoted());
         if let Some(role) = role
             && self.capabilities.has("CREATE-SPECIAL-USE")
@@ -36,21 +36,16 @@ impl Link {
         let finished = self
             .exchange("CREATE", Some(mailbox), &line, |_| Ok(()))
             .await?;
-        if finished.end != End::Ok {
-            let there = finished.text.to_ascii_lowercase().contains("exist");
-            if !there {
-                self.demand_ok("CREATE", Some(mailbox), finished)?;
-            }
+        let there = finished.text.to_ascii_lowercase().contains("exist");
+        if finished.end != End::Ok && there {
+            return Ok(false);
         }
+        self.demand_ok("CREATE", Some(mailbox), finished)?;
         // A server without subscriptions may refuse; the folder is there all the same.
-        self.exchange(
-            "SUBSCRIBE",
-            Some(mailbox),
-            &format!("SUBSCRIBE {}", mailbox.quoted()),
-            |_| Ok(()),
-        )
-        .await?;
-        Ok(())
+        let line = format!("SUBSCRIBE {}", mailbox.quoted());
+        self.exchange("SUBSCRIBE", Some(mailbox), &line, |_| Ok(()))
+            .await?;
+        Ok(true)
     }
 
     /// Renames a folder and moves its subscription.

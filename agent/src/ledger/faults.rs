@@ -128,6 +128,19 @@ impl Ledger {
         self.transact(|db| put_in_quarantine(db, at, class, reason, now))
     }
 
+    /// Takes messages out of quarantine.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn release(&mut self, places: &[Place]) -> Result<()> {
+        self.transact(|db| {
+            for at in places {
+                diesel::delete(quarantine::table.find(key(*at))).execute(db)?;
+            }
+            Ok(())
+        })
+    }
+
     /// What is in quarantine in a folder's present generation.
     ///
     /// # Errors

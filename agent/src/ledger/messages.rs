@@ -31,6 +31,23 @@ pub struct NewRow {
     pub member: Option<MemberId>,
 }
 
+/// A message of the source that the store ought to have.
+#[derive(Debug, Clone)]
+pub struct StoredRow {
+    /// Where it lies on the source.
+    pub at: Place,
+    /// What it is.
+    pub content: ContentId,
+    /// RFC822.SIZE, octets.
+    pub size: u32,
+    /// INTERNALDATE.
+    pub date: InternalDate,
+    /// Flags and keywords.
+    pub flags: Flags,
+    /// Its place in the store.
+    pub member: MemberId,
+}
+
 #[derive(Queryable)]
 struct MessageTuple {
     generation: i32,
@@ -195,40 +212,63 @@ impl Ledger {
         })
     }
 
-    /// One source place of each of these contents, for fetching it again.
-    pub(crate) fn places_of(
-        &mut self,
-        triangle: &str,
-        corner: Corner,
-        contents: &BTreeSet<ContentId>,
-    ) -> Result<Vec<(Place, ContentId)>> {
-        let mut places = Vec::new();
-        for content in contents {
-            let found: Option<(i64, i32, i64)> = message::table
-                .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
-                .filter(
-                    folder::triangle
-                        .eq(triangle)
-                        .and(folder::corner.eq(corner.as_str())),
-                )
-                .filter(
-                    message::content
-                        .eq(content.0.to_vec())
-                        .and(message::generation.eq(folder::generation)),
-                )
-                .select((message::folder_id, message::generation, message::uid))
-                .first(&mut self.db)
-                .optional()?;
-            if let Some((folder, generation, uid)) = found {
-                let at = Place {
-                    folder: FolderId(folder),
-                    generation: generation_of(generation)?,
-                    uid: unsigned(uid)?,
-                };
-                places.push((at, *content));
-            }
-        }
-        Ok(places)
+    /// Every message of an account that has a place in the store.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn stored_rows(&mut self, triangle: &str, corner: Corner) -> Result<Vec<StoredRow>> {
+        type Tuple = (i64, i32, i64, Vec<u8>, i64, i64, String, Option<Vec<u8>>);
+        let rows: Vec<Tuple> = message::table
+            .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+            .filter(
+                folder::triangle
+                    .eq(triangle)
+                    .and(folder::corner.eq(corner.as_str())),
+            )
+            .filter(message::member.is_not_null())
+            .select((
+                message::folder_id,
+                message::generation,
+                message::uid,
+                message::content,
+                message::size,
+                message::date,
+                message::flags,
+                message::member,
+            ))
+            .load(&mut self.db)?;
+        rows.into_iter()
+            .map(
+                |(folder, generation, uid, content, size, date, flags, member)| {
+                    Ok(StoredRow {
+                        at: Place {
+                            folder: FolderId(folder),
+                            generation: generation_of(generation)?,
+                            uid: unsigned(uid)?,
+                        },
+                        content: content_of(&content)?,
+                        size: unsigned(size)?,
+                        date: InternalDate(date),
+                        flags: flags.parse().unwrap_or_default(),
+                        member: member.as_deref().and_then(MemberId::from_slice).ok_or(
+                            LedgerError::Damaged("a member id that is not 16 octets long"),
+                        )?,
+                    })
+                },
+            )
+            .collect()
+    }
+
+    /// How many messages of all triangles have a place in the store.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn count_stored(&mut self) -> Result<u64> {
+        let count: i64 = message::table
+            .filter(message::member.is_not_null())
+            .count()
+            .get_result(&mut self.db)?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Notes when bytes were read back from an account.

@@ -23,7 +23,7 @@ pub use faults::{Quarantined, RepairRow};
 pub use folders::{KnownFolder, Stood};
 pub use halts::Halt;
 pub(crate) use messages::FolderRows;
-pub use messages::NewRow;
+pub use messages::{NewRow, StoredRow};
 pub use records::TriangleState;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/agent/ledger");
@@ -42,7 +42,9 @@ pub enum LedgerError {
         source: diesel::ConnectionError,
     },
     /// Its tables cannot be brought up to date.
-    #[error("bringing the ledger {path} up to date: {text}")]
+    #[error(
+        "bringing the ledger {path} up to date: {text}; if it is damaged, move it and its -wal and -shm files away: a new one is made from what the accounts and the store hold, and nothing is sent again"
+    )]
     Migrate {
         /// The file.
         path: PathBuf,

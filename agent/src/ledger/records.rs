@@ -10,6 +10,7 @@ use super::{Ledger, NewRow, Result, generation_of, generation_to, unsigned};
 use crate::plan::identity::{Flags, InternalDate, LogicalFolder, MemberId};
 use crate::plan::mirror::Record;
 use crate::plan::view::{Place, Tombstone};
+use crate::store::Member;
 
 /// A triangle's own row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -261,6 +262,38 @@ impl Ledger {
             for (at, member) in members {
                 diesel::update(message::table.find(key(*at)))
                     .set(message::member.eq(member.0.to_vec()))
+                    .execute(db)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes tombstones of messages that the store has and no account shows: the ledger that knew them is gone.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn bury_members(
+        &mut self,
+        triangle: &str,
+        members: &[Member],
+        now: i64,
+        epoch: u32,
+    ) -> Result<()> {
+        self.transact(|db| {
+            for member in members {
+                diesel::insert_into(tombstone::table)
+                    .values((
+                        tombstone::triangle.eq(triangle),
+                        tombstone::logical.eq(member.folder.as_str()),
+                        tombstone::content.eq(member.content.0.to_vec()),
+                        tombstone::size.eq(i64::from(member.size)),
+                        tombstone::date.eq(member.date.0),
+                        tombstone::flags.eq(member.flags.to_string()),
+                        tombstone::member.eq(member.member.0.to_vec()),
+                        tombstone::moved.eq(false),
+                        tombstone::vanished_at.eq(now),
+                        tombstone::epoch.eq(generation_to(epoch)),
+                    ))
                     .execute(db)?;
             }
             Ok(())

@@ -146,6 +146,21 @@ pub fn new_name(
         .filter(|p| !p.is_empty())
         .map(str::to_owned)
         .collect();
+    // Below a folder that is there it goes by that folder's name, whatever that came to be.
+    let mut above = folder.as_str();
+    let mut below = 1;
+    while let Some((parent, _)) = above.rsplit_once('/') {
+        if let Some(text) = have.get(&LogicalFolder::from_stored(parent)) {
+            let own = escaped.split_off(escaped.len().saturating_sub(below));
+            let all: Vec<String> = std::iter::once(text.clone()).chain(own).collect();
+            return NewName {
+                text: all.join(&joint),
+                role: None,
+            };
+        }
+        above = parent;
+        below += 1;
+    }
     let Some(role) = role else {
         let all: Vec<String> = prefix.into_iter().chain(escaped).collect();
         return NewName {
@@ -153,14 +168,6 @@ pub fn new_name(
             role: None,
         };
     };
-    let root = LogicalFolder::from_components(Some(role), []);
-    if let (Some(root), false) = (have.get(&root), escaped.is_empty()) {
-        escaped.insert(0, root.clone());
-        return NewName {
-            text: escaped.join(&joint),
-            role: None,
-        };
-    }
     let root_name = if role == "INBOX" {
         "INBOX".to_owned()
     } else {

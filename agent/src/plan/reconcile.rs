@@ -48,6 +48,8 @@ pub struct Difference {
     pub content: Option<ContentId>,
     /// Its UID in that corner, or on the primary where the corner lacks it.
     pub uid: Option<u32>,
+    /// How many messages: more than one where it names a folder.
+    pub count: u64,
     /// Why it counts as explained.
     pub reason: Option<Reason>,
     /// In words for the site.
@@ -363,6 +365,7 @@ fn difference(
         corner,
         content: Some(entry.content),
         uid: (entry.uid > 0).then_some(entry.uid),
+        count: 1,
         reason,
         detail,
     }
@@ -437,6 +440,7 @@ pub fn compare_volume(
             corner,
             content: None,
             uid: None,
+            count: left.0.abs_diff(right.0).max(1),
             reason: None,
             detail: format!(
                 "primary: {} messages, {} bytes; {corner}: {} messages, {} bytes",
@@ -445,6 +449,27 @@ pub fn compare_volume(
         });
     }
     found
+}
+
+/// Folders that the triangle leaves out, with what they hold on the primary: said, so that nobody takes
+/// them for mirrored.
+#[must_use]
+pub fn left_out(folders: &[(LogicalFolder, u32)]) -> Vec<Difference> {
+    let difference = |corner, (folder, messages): &(LogicalFolder, u32)| Difference {
+        class: Class::Excluded,
+        folder: folder.clone(),
+        corner,
+        content: None,
+        uid: None,
+        count: u64::from(*messages),
+        reason: Some(Reason::ByClass),
+        detail: format!("{messages} messages on the primary, left out by exclude_folders"),
+    };
+    let filled = || folders.iter().filter(|(_, messages)| *messages > 0);
+    let standby = filled().map(|f| difference(Corner::Standby, f));
+    standby
+        .chain(filled().map(|f| difference(Corner::Store, f)))
+        .collect()
 }
 
 #[cfg(test)]

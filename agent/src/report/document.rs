@@ -88,6 +88,8 @@ pub struct Discrepancy {
     pub content_id: Option<String>,
     /// Its UID.
     pub uid: Option<u32>,
+    /// How many messages; more than one where it names a folder.
+    pub messages: u64,
     /// Whether something explains it.
     pub explained: bool,
     /// In words.
@@ -169,6 +171,7 @@ impl TriangleReport {
             corner: d.corner,
             content_id: d.content.map(|c| c.to_string()),
             uid: d.uid,
+            messages: d.count,
             explained: d.reason.is_some(),
             detail: d.detail.clone(),
         };

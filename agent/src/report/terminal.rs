@@ -34,7 +34,7 @@ fn triangle_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
             plan.flags.iter().map(|f| f.uids.len()).sum::<usize>(),
             plan.records.len()
         )?;
-    } else {
+    } else if t.error.is_none() && (t.verdict.is_none() || t.mirrored.messages > 0) {
         writeln!(
             out,
             "  mirrored {} messages, {} bytes",
@@ -85,8 +85,8 @@ fn triangle_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
             t.triangle, halt.id
         )?;
     }
-    if let Some(error) = &t.error {
-        writeln!(out, "  FAILED: {}", error.message)?;
+    if t.error.is_some() {
+        writeln!(out, "  FAILED; see above")?;
     }
     match t.verdict {
         Some(Verdict::Balanced) => {
@@ -107,7 +107,7 @@ fn differences_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
     for d in all {
         *counts
             .entry((d.explained, d.class, d.corner.to_string()))
-            .or_default() += 1;
+            .or_default() += d.messages;
     }
     for ((explained, class, corner), count) in counts {
         let how = if explained {

@@ -319,10 +319,89 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn junk_trash_and_drafts_are_left_out() {
+fn junk_trash_and_drafts_are_left_out_and_that_is_said() {
     let site = Site::new();
     site.fill("Trash", 1, 2);
     site.fill("INBOX", 5, 1);
-    assert_eq!(site.once().exits(0).sent(), 1);
+    let said = site.once().exits(0);
+    assert_eq!(said.sent(), 1);
+    assert_eq!(said.classes(), ["(excluded standby)", "(excluded store)"]);
+    assert_eq!(said.triangle()["discrepancies"][0]["messages"], 2);
     assert_eq!(site.standby().messages("Papierkorb").unwrap().len(), 0);
+}
+
+#[test]
+fn two_folders_that_would_meet_on_the_standby_stay_two() {
+    let site = Site::new();
+    let mut primary = site.primary();
+    for folder in ["Gesendet", "Sent.2023", "Gesendet.2023"] {
+        primary.create(folder).unwrap();
+    }
+    site.fill("Gesendet", 1, 2);
+    site.fill("Sent", 10, 3);
+    site.fill("Sent.2023", 20, 1);
+    site.fill("Gesendet.2023", 30, 2);
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (8, vec![]));
+    let counts = |folder: &str| site.standby().messages(folder).unwrap().len();
+    assert_eq!((counts("Gesendet"), counts("Gesendet=2")), (3, 2));
+    assert_eq!((counts("Gesendet/2023"), counts("Gesendet=2/2023")), (1, 2));
+    assert_eq!(site.once().exits(0).sent(), 0);
+}
+
+#[test]
+fn a_date_that_no_server_can_keep_ends_well() {
+    let site = Site::new();
+    site.primary()
+        .append("INBOX", &[], -2_208_988_800, b"Subject: 1900\r\n\r\nx\r\n")
+        .unwrap();
+    site.primary()
+        .append("INBOX", &[], 4_733_510_400, b"Subject: 2120\r\n\r\nx\r\n")
+        .unwrap();
+    let said = site.once();
+    assert_eq!(
+        (said.code, said.sent()),
+        (0, 2),
+        "{} {}",
+        said.json,
+        said.stderr
+    );
+    assert_eq!(site.once().exits(0).sent(), 0);
+}
+
+#[test]
+fn a_lost_ledger_is_made_anew_and_nothing_is_sent_again() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 30);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.delete("INBOX", &uids[..25]).unwrap();
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        let _ = std::fs::remove_file(site.dir.path().join("data").join(name));
+    }
+    let said = site.once().exits(0);
+    assert_eq!(said.sent(), 0);
+    assert_eq!(said.classes(), vec!["(missing_at_primary standby)"; 25]);
+    assert_eq!(site.agent(&["store", "stats"]).exits(0).json["messages"], 5);
+}
+
+#[test]
+fn a_halt_can_be_released_while_the_service_runs() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 40);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.delete("INBOX", &uids[..30]).unwrap();
+    let said = site.agent(&["mirror"]).exits(4);
+    let halt = said.triangle()["halt"]["id"].as_str().unwrap().to_owned();
+    let mut service = site.spawn(&["run"]);
+    // Once it has the store, others are refused.
+    while site.agent(&["store", "check"]).code == 0 {}
+    site.agent(&["confirm", "--triangle", "info", "--halt", &halt])
+        .exits(0);
+    service.kill().unwrap();
+    service.wait().unwrap();
+    site.once().exits(0);
 }

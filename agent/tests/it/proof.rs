@@ -188,3 +188,53 @@ fn the_index_can_be_made_anew() {
     assert_eq!(site.agent(&["store", "stats"]).exits(0).json["messages"], 6);
     site.agent(&["reconcile", "--depth", "content"]).exits(0);
 }
+
+#[test]
+fn a_store_that_is_gone_or_older_than_the_ledger_is_refilled() {
+    let site = balanced();
+    let store = site.dir.path().join("data/store");
+    let kept = site.dir.path().join("kept");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let done = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(from)
+            .arg(to)
+            .status()
+            .unwrap();
+        assert!(done.success());
+    };
+    copy(&store, &kept);
+    site.fill("INBOX", 10, 4);
+    site.once().exits(0);
+    std::fs::remove_dir_all(&store).unwrap();
+    copy(&kept, &store);
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.repairs().len()), (0, 4));
+    std::fs::remove_dir_all(&store).unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.repairs().len()), (0, 10));
+    assert_eq!(
+        site.agent(&["store", "stats"]).exits(0).json["messages"],
+        10
+    );
+}
+
+#[test]
+fn beside_altered_the_right_copy_is_put_once() {
+    let site = balanced();
+    let cur = site.standby.maildir(super::site::USER);
+    let path = walk(&cur)
+        .into_iter()
+        .find(|p| std::fs::read(p).is_ok_and(|octets| octets.windows(8).any(|w| w == b"Nummer 3")))
+        .unwrap();
+    let octets = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
+    std::fs::write(&path, octets.replace("Nummer 3", "Nummer X")).unwrap();
+    site.agent(&["reconcile", "--depth", "content"]).exits(3);
+    let said = site.once().exits(3);
+    assert_eq!(
+        (said.sent(), said.repairs()),
+        (1, vec!["altered standby".to_owned()])
+    );
+    assert_eq!(said.classes().len(), 1);
+    assert_eq!(site.once().exits(3).sent(), 0);
+}
