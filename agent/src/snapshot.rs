@@ -213,7 +213,8 @@ pub async fn list(
             folder.status = Some(standing_still(link, &folder.mailbox).await?);
         }
         if all || in_doubt || !folder.unchanged() {
-            let listing = link.list_messages(&folder.mailbox).await?;
+            let holds_mail = folder.status.is_some_and(|s| s.messages > 0);
+            let listing = link.list_messages(&folder.mailbox, holds_mail).await?;
             folder.status = Some(listing.status);
             folder.listing = Some(listing);
         }

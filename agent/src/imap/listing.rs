@@ -47,38 +47,58 @@ impl Link {
         mailbox: &Mailbox,
         writing: bool,
     ) -> Result<Opened, ImapError> {
+        let (command, line) = self.opening(mailbox, writing);
+        let tag = self.send(command, &line).await?;
+        self.opened(mailbox, writing, command, &tag).await
+    }
+
+    fn opening(&mut self, mailbox: &Mailbox, writing: bool) -> (&'static str, String) {
+        self.selected = None;
+        self.exists = 0;
+        self.expunged = 0;
         let command = if writing { "SELECT" } else { "EXAMINE" };
         let condstore = if self.capabilities.condstore() {
             " (CONDSTORE)"
         } else {
             ""
         };
-        let line = format!("{command} {}{condstore}", mailbox.quoted());
-        self.selected = None;
-        self.exists = 0;
+        (
+            command,
+            format!("{command} {}{condstore}", mailbox.quoted()),
+        )
+    }
+
+    async fn opened(
+        &mut self,
+        mailbox: &Mailbox,
+        writing: bool,
+        command: &'static str,
+        tag: &str,
+    ) -> Result<Opened, ImapError> {
         let mut status = FolderStatus::default();
         let mut permanent: Option<Vec<String>> = None;
-        self.run(command, Some(mailbox), &line, |response| {
-            if let Response::Data { outcome, .. } = response {
-                match &outcome.code {
-                    Some(ResponseCode::UidValidity(value)) => status.uidvalidity = *value,
-                    Some(ResponseCode::UidNext(value)) => status.uidnext = *value,
-                    Some(ResponseCode::HighestModSeq(value)) => status.highestmodseq = Some(*value),
-                    Some(ResponseCode::PermanentFlags(flags)) => {
-                        permanent = Some(flags.iter().map(|f| f.to_string()).collect());
+        let finished = self
+            .finish(command, Some(mailbox), tag, |response| {
+                if let Response::Data { outcome, .. } = response {
+                    match &outcome.code {
+                        Some(ResponseCode::UidValidity(value)) => status.uidvalidity = *value,
+                        Some(ResponseCode::UidNext(value)) => status.uidnext = *value,
+                        Some(ResponseCode::HighestModSeq(value)) => {
+                            status.highestmodseq = Some(*value);
+                        }
+                        Some(ResponseCode::PermanentFlags(flags)) => {
+                            permanent = Some(flags.iter().map(|f| f.to_string()).collect());
+                        }
+                        _ => {}
                     }
-                    _ => {}
                 }
-            }
-            Ok(())
-        })
-        .await?;
+                Ok(())
+            })
+            .await?;
+        self.demand_ok(command, Some(mailbox), finished)?;
         if status.uidvalidity == 0 || status.uidnext == 0 {
-            let error = self.error(
-                Kind::Unexpected,
-                command,
-                "OK, but without UIDVALIDITY and UIDNEXT",
-            );
+            let text = "OK, but without UIDVALIDITY and UIDNEXT";
+            let error = self.error(Kind::Unexpected, command, text);
             return Err(in_folder(error, Some(mailbox)));
         }
         status.messages = self.exists;
@@ -89,44 +109,64 @@ impl Link {
         Ok(Opened { status, keywords })
     }
 
-    /// Lists a mailbox afresh.
-    pub async fn list_messages(&mut self, mailbox: &Mailbox) -> Result<Listing, ImapError> {
-        let opened = self.open_mailbox(mailbox, false).await?;
+    /// Lists a mailbox afresh. Where it is known to hold mail, opening and listing take one round trip.
+    pub async fn list_messages(
+        &mut self,
+        mailbox: &Mailbox,
+        holds_mail: bool,
+    ) -> Result<Listing, ImapError> {
+        const FETCH: &str = "UID FETCH";
+        let line = "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)";
+        let (command, opening) = self.opening(mailbox, false);
+        let (tag, ahead) = if holds_mail {
+            let (first, second) = (self.tag(), self.tag());
+            let both = format!("{first} {opening}\r\n{second} {line}\r\n");
+            self.write(command, both.as_bytes()).await?;
+            (first, Some(second))
+        } else {
+            (self.send(command, &opening).await?, None)
+        };
+        let opened = match (self.opened(mailbox, false, command, &tag).await, &ahead) {
+            (Ok(opened), _) => opened,
+            (Err(error), Some(second)) if matches!(error.kind, Kind::No | Kind::Bad) => {
+                // The listing that was sent with it is answered too.
+                let _ = self.finish(FETCH, Some(mailbox), second, |_| Ok(())).await;
+                return Err(error);
+            }
+            (Err(error), _) => return Err(error),
+        };
         let mut listing = Listing {
             status: opened.status,
             messages: Vec::new(),
         };
-        if opened.status.messages == 0 {
-            return Ok(listing);
-        }
-        listing.messages.reserve(
-            usize::try_from(opened.status.messages)
-                .unwrap_or(0)
-                .min(1 << 20),
-        );
+        let tag = match ahead {
+            Some(tag) => tag,
+            None if opened.status.messages == 0 => return Ok(listing),
+            None => self.send(FETCH, line).await?,
+        };
+        let expected = usize::try_from(opened.status.messages).unwrap_or(0);
+        listing.messages.reserve(expected.min(1 << 20));
         let messages = &mut listing.messages;
-        self.run(
-            "UID FETCH",
-            Some(mailbox),
-            "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)",
-            |response| {
+        let finished = self
+            .finish(FETCH, Some(mailbox), &tag, |response| {
                 if let Response::Fetch(_, attributes) = response {
                     take_row(attributes, messages)?;
                 }
                 Ok(())
-            },
-        )
-        .await?;
+            })
+            .await?;
+        let emptied = opened.status.messages == 0;
+        if !emptied {
+            self.demand_ok(FETCH, Some(mailbox), finished)?;
+        }
         messages.sort_unstable_by_key(|m| m.uid);
         messages.dedup_by_key(|m| m.uid);
         let expected = opened.status.messages.saturating_sub(self.expunged);
         let found = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         if found < expected {
             let text = format!("OK, but {found} of {expected} messages were listed");
-            return Err(in_folder(
-                self.error(Kind::Unexpected, "UID FETCH", text),
-                Some(mailbox),
-            ));
+            let error = self.error(Kind::Unexpected, FETCH, text);
+            return Err(in_folder(error, Some(mailbox)));
         }
         Ok(listing)
     }
