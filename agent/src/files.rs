@@ -24,6 +24,19 @@ pub fn private_folder(folder: &Path) -> io::Result<()> {
         .create(folder)
 }
 
+/// Makes an empty file that only we can read, where there is none; one that exists is left as it is.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_file(path: &Path) -> io::Result<()> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map(|_| ())
+}
+
 /// Writes a file that only we can read, in the place of an older one: after a crash it holds the old or the
 /// new octets.
 ///

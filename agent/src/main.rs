@@ -11,6 +11,7 @@ use maildreieck_agent::cycle::{Site, run};
 use maildreieck_agent::error::AgentError;
 use maildreieck_agent::export;
 use maildreieck_agent::ledger::Ledger;
+use maildreieck_agent::progress::Progress;
 use maildreieck_agent::report::document::{Document, TriangleReport};
 use maildreieck_agent::report::terminal;
 use maildreieck_agent::server_api::{Connection, ServerApi};
@@ -20,6 +21,8 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    // What SQLite and others write beside our files is nobody else's business either.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
     let common = cli.command.common().clone();
     log_to_stderr(common.quiet);
@@ -274,6 +277,10 @@ async fn enrol(
         url: server,
         ca_file: config.server_ca_file.clone(),
         data_dir: config.data_dir.clone(),
+    })
+    .map_err(|e| Failed {
+        text: e.to_string(),
+        code: if e.bad_usage() { 2 } else { 1 },
     })?;
     let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
     let enrolled = api
@@ -309,13 +316,16 @@ fn export_mail(
         code: 2,
     })?;
     let store = Store::open_read_only(&config.store_dir(), &key(config)?)?;
+    let progress = Progress::towards_end(common.quiet, "exporting");
     let exported = export::eml(
         &store,
         triangle,
         to,
         export::Selection::default(),
-        |_, _| {},
-    )?;
+        |done, total| progress.at(done, total),
+    );
+    progress.end();
+    let exported = exported?;
     say(common, &exported, || {
         format!(
             "{} messages written ({} bytes), {} there already, {} unreadable, {} files in the way; list in {}",
@@ -335,40 +345,37 @@ fn store_work(config: &Config, common: &Common, work: StoreWork) -> Result<u8, F
     match work {
         StoreWork::Check => {
             let mut store = Store::open(&dir, &key(config)?)?;
-            let report = store.check(clock::now_s(), |_, _| {})?;
-            say(common, &report, || {
-                format!(
-                    "{} segments, {} bytes read: {} messages good, {} damaged, {} unreadable frames, {} segments lost",
-                    report.segments,
-                    report.bytes,
-                    report.messages,
-                    report.damaged.len(),
-                    report.unreadable,
-                    report.lost_segments.len()
-                )
-            });
+            let progress = Progress::towards_end(common.quiet, "reading the store");
+            let report = store.check(clock::now_s(), |done, total| progress.at(done, total));
+            progress.end();
+            let report = report?;
+            say(common, &report, || report.to_string());
             Ok(if report.is_good() { 0 } else { 3 })
         }
         StoreWork::RebuildIndex => {
-            let recovery = store::rebuild_index(&dir, &key(config)?, |_, _| {})?;
-            say(common, &serde_json::json!({ "rebuilt": true }), || {
-                format!("the index was made anew from the segments: {recovery:?}")
+            let progress = Progress::towards_end(common.quiet, "reading the segments");
+            let recovery = store::rebuild_index(&dir, &key(config)?, |done, total| {
+                progress.at(done, total);
             });
-            Ok(0)
+            progress.end();
+            let recovery = recovery?;
+            say(common, &recovery, || recovery.to_string());
+            Ok(if recovery.is_whole() { 0 } else { 3 })
         }
         StoreWork::Stats => {
             let store = Store::open_read_only(&dir, &key(config)?)?;
             let stats = store.stats()?;
             say(common, &stats, || {
                 format!(
-                    "{} messages, {} tombstones, {} distinct contents ({} damaged), {} bytes in {} bytes of {} segments",
+                    "{} messages, {} tombstones, {} distinct contents ({} damaged), {} bytes in {} bytes of {} segments; index {} bytes",
                     stats.messages,
                     stats.tombstones,
                     stats.contents,
                     stats.damaged,
                     stats.raw_bytes,
-                    stats.disk_bytes,
-                    stats.segments
+                    stats.segment_bytes,
+                    stats.segments,
+                    stats.index_bytes
                 )
             });
             Ok(0)

@@ -25,6 +25,24 @@ impl Progress {
         Self { bar }
     }
 
+    /// As [`Self::new`], for work of which it is known how much there is.
+    #[must_use]
+    pub fn towards_end(quiet: bool, what: &'static str) -> Self {
+        let progress = Self::new(quiet);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent} %, {eta} left")
+        {
+            progress.bar.set_style(style);
+        }
+        progress.bar.set_message(what);
+        progress
+    }
+
+    /// Says how far the work is.
+    pub fn at(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+
     /// Says what is being done.
     pub fn say(&self, what: impl Into<String>) {
         self.bar.set_message(what.into());

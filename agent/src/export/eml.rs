@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names;
 use crate::plan::identity::{ContentId, Flags, LogicalFolder};
-use crate::store::{Member, Store, StoreError};
+use crate::store::{Member, Store, StoreError, advice};
 
 /// The manifest's name.
 pub const MANIFEST: &str = "maildreieck-export.ndjson";
@@ -87,7 +87,7 @@ pub enum ExportError {
         wanted: String,
     },
     /// Reading or writing a file failed.
-    #[error("{action} {path}: {source}")]
+    #[error("{action} {path}: {source}{}", advice(source))]
     Io {
         /// What was being done, like `writing`.
         action: &'static str,

@@ -78,6 +78,8 @@ impl Ledger {
             path: path.to_owned(),
             source,
         };
+        // Who it names is nobody else's business. Where this fails, so does what follows, and says why.
+        let _ = crate::files::private_file(path);
         let url = path.to_string_lossy();
         let mut db = SqliteConnection::establish(&url).map_err(open)?;
         let migrate = |text: String| LedgerError::Migrate {
@@ -111,4 +113,21 @@ fn generation_of(value: i32) -> Result<u32> {
 
 fn generation_to(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_can_read_the_ledger() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let _ledger = Ledger::open(&path).unwrap();
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(crate::files::exposed(&path).unwrap(), None, "{path:?}");
+        }
+        assert!(path.exists());
+    }
 }

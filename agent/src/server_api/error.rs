@@ -119,6 +119,12 @@ pub enum Fault {
 }
 
 impl ApiError {
+    /// Whether the failure is what was said on the command line or in the configuration.
+    #[must_use]
+    pub fn bad_usage(&self) -> bool {
+        matches!(self, Self::Address { .. } | Self::Authority { .. })
+    }
+
     /// Whether trying again can help without anybody doing anything.
     #[must_use]
     pub fn temporary(&self) -> bool {

@@ -534,7 +534,11 @@ fn address(text: &str) -> Result<(Url, bool), ApiError> {
                 "is unprotected: use https (http works on loopback only)",
             ));
         }
-        _ => return Err(refused("begins with neither https:// nor http://")),
+        _ => {
+            return Err(refused(
+                "begins with neither https:// nor http://; name it like https://server.example",
+            ));
+        }
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refused("must hold no user name or password"));

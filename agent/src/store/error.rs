@@ -10,7 +10,7 @@ use super::ContentId;
 #[non_exhaustive]
 pub enum StoreError {
     /// Reading or writing a file failed.
-    #[error("{action} {path}: {source}")]
+    #[error("{action} {path}: {source}{}", advice(source))]
     Io {
         /// What was being done, like `writing`.
         action: &'static str,
@@ -135,7 +135,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The index did not do its work.
-    #[error("{action} the index of the store: {source}")]
+    #[error("{action} the index of the store: {source}{}", index_advice(&source.to_string()))]
     Index {
         /// What was being done.
         action: &'static str,
@@ -144,7 +144,7 @@ pub enum StoreError {
         source: diesel::result::Error,
     },
     /// The index could not be opened.
-    #[error("opening the index {path}: {detail}")]
+    #[error("opening the index {path}: {detail}{}", index_advice(detail))]
     IndexOpen {
         /// The index.
         path: PathBuf,
@@ -193,6 +193,11 @@ impl StoreError {
         )
     }
 
+    /// Whether the index could not be opened for a reason that making it anew does not mend.
+    pub(super) fn of_circumstances(&self) -> bool {
+        matches!(self, Self::IndexOpen { detail, .. } if !index_advice(detail).is_empty())
+    }
+
     /// Whether the index has to be made anew.
     #[must_use]
     pub fn index_damaged(&self) -> bool {
@@ -204,6 +209,41 @@ impl StoreError {
             }
             _ => false,
         }
+    }
+}
+
+/// What a technician can do about a failure of the system, and whether trying again helps.
+pub(crate) fn advice(source: &io::Error) -> &'static str {
+    use io::ErrorKind as Kind;
+    match source.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded => NO_ROOM,
+        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
+            "; nothing was lost; let the agent's user write there, then try again"
+        }
+        Kind::Interrupted | Kind::TimedOut | Kind::WouldBlock => {
+            "; nothing was lost; trying again may help"
+        }
+        _ if source.raw_os_error() == Some(nix::libc::EIO) => {
+            "; the disk may be failing: trying again hardly helps, look at the system's log"
+        }
+        _ => "",
+    }
+}
+
+const NO_ROOM: &str = "; nothing was lost: what was finished before stays, and the rest is still where it came from; trying again helps once there is room";
+
+/// What can be done about what SQLite said; empty where it is about the file's content.
+fn index_advice(text: &str) -> &'static str {
+    if text.contains("disk is full") {
+        NO_ROOM
+    } else if text.contains("is locked") {
+        "; nothing was lost; trying again may help"
+    } else if text.contains("readonly") {
+        "; nothing was lost; let the agent's user write there, then try again"
+    } else if text.contains("disk I/O error") {
+        "; the disk may be full or failing: look at the system's log; nothing that was committed is lost"
+    } else {
+        ""
     }
 }
 
@@ -223,4 +263,27 @@ pub(crate) fn io(
 /// Names a failure of the index.
 pub(super) fn sql(action: &'static str) -> impl FnOnce(diesel::result::Error) -> StoreError {
     move |source| StoreError::Index { action, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_damaged_index() {
+        let check = |detail: &str, expected: bool| {
+            let error = StoreError::IndexOpen {
+                path: "index.sqlite".into(),
+                detail: detail.to_owned(),
+            };
+            assert_eq!(error.of_circumstances(), expected, "{error}");
+            assert_eq!(error.to_string().contains("lost"), expected, "{error}");
+        };
+        check("database or disk is full", true);
+        check("disk I/O error", true);
+        check("database is locked", true);
+        check("attempt to write a readonly database", true);
+        check("file is not a database", false);
+        check("database disk image is malformed", false);
+    }
 }

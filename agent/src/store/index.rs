@@ -49,6 +49,7 @@ diesel::table! {
         mtime_ns -> BigInt,
         inode -> BigInt,
         healed -> Bool,
+        salt -> Nullable<Binary>,
     }
 }
 
@@ -76,6 +77,9 @@ diesel::table! {
 
 /// The keyed hash that a row is found by.
 pub(super) type Lookup = [u8; 16];
+
+/// The salt of a segment's header.
+pub(super) type Salt = [u8; 32];
 
 /// Where a content lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,8 +110,10 @@ pub(super) struct SegmentRow {
     pub(super) covered: u64,
     /// What the file was after our last write.
     pub(super) stat: Stat,
-    /// Membership frames in it were damaged, and have been written anew behind it.
+    /// Its membership has been written anew behind it and is not needed any more.
     pub(super) healed: bool,
+    /// The salt of its header, so that a damaged one can be written back; `None` from an older version.
+    pub(super) salt: Option<Salt>,
 }
 
 /// A content whose proof is due.
@@ -195,10 +201,20 @@ impl Index {
         } else {
             "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON;"
         };
-        if connection.batch_execute(pragmas).is_err()
-            || (writable && migrate(&mut connection, path).is_err())
-        {
-            return Ok(Err(Unusable::Damaged));
+        let set_up = connection
+            .batch_execute(pragmas)
+            .map_err(|e| StoreError::IndexOpen {
+                path: path.to_owned(),
+                detail: e.to_string(),
+            })
+            .and_then(|()| match writable {
+                true => migrate(&mut connection, path),
+                false => Ok(()),
+            });
+        match set_up {
+            Ok(()) => {}
+            Err(error) if error.of_circumstances() => return Err(error),
+            Err(_) => return Ok(Err(Unusable::Damaged)),
         }
         let row = identity::table
             .select((identity::store_id, identity::key_check, identity::salt))
@@ -614,12 +630,13 @@ impl Index {
 
     /// All segments that the index knows, ascending.
     pub(super) fn segments(&mut self) -> Result<Vec<SegmentRow>, StoreError> {
-        let rows: Vec<(i64, i64, i64, i64, i64, bool)> = segments::table
+        type Row = (i64, i64, i64, i64, i64, bool, Option<Vec<u8>>);
+        let rows: Vec<Row> = segments::table
             .order(segments::number)
             .load(&mut self.connection)
             .map_err(sql("reading the segments from"))?;
         rows.into_iter()
-            .map(|(number, covered, size, mtime_ns, inode, healed)| {
+            .map(|(number, covered, size, mtime_ns, inode, healed, salt)| {
                 Ok(SegmentRow {
                     number: u32::try_from(number).map_err(|_| StoreError::IndexDamaged {
                         detail: "a segment's number is none",
@@ -631,9 +648,41 @@ impl Index {
                         inode,
                     },
                     healed,
+                    salt: salt.and_then(|salt| salt.try_into().ok()),
                 })
             })
             .collect()
+    }
+
+    /// The salt of a segment's header, where it is known.
+    pub(super) fn salt(&mut self, number: u32) -> Result<Option<Salt>, StoreError> {
+        let salt: Option<Option<Vec<u8>>> = segments::table
+            .find(i64::from(number))
+            .select(segments::salt)
+            .first(&mut self.connection)
+            .optional()
+            .map_err(sql("reading the segments from"))?;
+        Ok(salt.flatten().and_then(|salt| salt.try_into().ok()))
+    }
+
+    /// Forgets a segment.
+    pub(super) fn forget_segment(&mut self, number: u32) -> Result<(), StoreError> {
+        self.release()?;
+        diesel::delete(segments::table.find(i64::from(number)))
+            .execute(&mut self.connection)
+            .map_err(sql("removing a segment from"))?;
+        Ok(())
+    }
+
+    /// Whether a content is expected in a segment.
+    pub(super) fn refers_to(&mut self, segment: u32) -> Result<bool, StoreError> {
+        let one: Option<i64> = contents::table
+            .filter(contents::segment.eq(i64::from(segment)))
+            .select(contents::segment)
+            .first(&mut self.connection)
+            .optional()
+            .map_err(sql("reading contents from"))?;
+        Ok(one.is_some())
     }
 
     pub(super) fn put_segment(&mut self, row: SegmentRow) -> Result<(), StoreError> {
@@ -646,6 +695,7 @@ impl Index {
                 segments::mtime_ns.eq(row.stat.mtime_ns),
                 segments::inode.eq(row.stat.inode),
                 segments::healed.eq(row.healed),
+                segments::salt.eq(row.salt.map(Vec::from)),
             ))
             .execute(&mut self.connection)
             .map_err(sql("writing a segment to"))?;
@@ -808,10 +858,12 @@ pub(super) fn finish(index: Index, from: &Path, to: &Path) -> Result<(), StoreEr
 
 /// Removes an index and SQLite's files beside it.
 fn remove(path: &Path) -> Result<(), StoreError> {
-    for suffix in ["-wal", "-shm", "-journal", ""] {
-        remove_file(&beside(path, suffix))?;
-    }
-    Ok(())
+    files(path).iter().try_for_each(|path| remove_file(path))
+}
+
+/// SQLite's files of an index, the index itself last.
+pub(super) fn files(path: &Path) -> [PathBuf; 4] {
+    ["-wal", "-shm", "-journal", ""].map(|suffix| beside(path, suffix))
 }
 
 fn remove_file(path: &Path) -> Result<(), StoreError> {

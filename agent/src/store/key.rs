@@ -75,7 +75,11 @@ impl StoreKey {
     pub fn load_or_create(path: &Path) -> Result<Self, StoreError> {
         match fs::symlink_metadata(path) {
             Ok(_) => Self::load(path),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Self::create(path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match Self::create(path)? {
+                Some(key) => Ok(key),
+                // Another process made one meanwhile.
+                None => Self::load(path),
+            },
             Err(e) => Err(io("reading the store key", path)(e)),
         }
     }
@@ -86,9 +90,11 @@ impl StoreKey {
     /// # Errors
     /// As [`Self::load_or_create`], and [`StoreError::KeyLost`].
     pub fn for_store(path: &Path, dir: &Path) -> Result<Self, StoreError> {
+        // In this order: a store that another process begins at this moment comes after its key.
+        let store = super::segment::list(dir).is_ok_and(|numbers| !numbers.is_empty());
         let missing =
             matches!(fs::symlink_metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound);
-        if missing && super::segment::list(dir).is_ok_and(|numbers| !numbers.is_empty()) {
+        if missing && store {
             return Err(StoreError::KeyLost {
                 path: path.to_owned(),
                 dir: dir.to_owned(),
@@ -97,7 +103,8 @@ impl StoreKey {
         Self::load_or_create(path)
     }
 
-    fn create(path: &Path) -> Result<Self, StoreError> {
+    /// Makes a key file with a new random key; `None` where there is one by now.
+    fn create(path: &Path) -> Result<Option<Self>, StoreError> {
         let action = "writing the store key";
         let mut key = Self([0; 32]);
         random(&mut key.0)?;
@@ -106,7 +113,9 @@ impl StoreKey {
             _ => PathBuf::from("."),
         };
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
+        let mut unique = [0; 8];
+        random(&mut unique)?;
+        name.push(format!(".{}.tmp", hex::encode(unique)));
         let temporary = folder.join(name);
         let mut digits = hex::encode(key.0);
         let mut text = format!(
@@ -115,8 +124,7 @@ impl StoreKey {
         let written = (|| {
             let mut file = OpenOptions::new()
                 .write(true)
-                .create(true)
-                .truncate(true)
+                .create_new(true)
                 .mode(0o600)
                 .open(&temporary)?;
             file.set_permissions(fs::Permissions::from_mode(0o600))?;
@@ -125,15 +133,20 @@ impl StoreKey {
             // A link fails where the name is taken by now, a rename would replace a key.
             fs::hard_link(&temporary, path).or_else(|e| match e.kind() {
                 io::ErrorKind::AlreadyExists => Err(e),
+                // Not every file system has links.
+                _ if path.exists() => Err(io::ErrorKind::AlreadyExists.into()),
                 _ => fs::rename(&temporary, path),
             })
         })();
         digits.zeroize();
         text.zeroize();
         let _ = fs::remove_file(&temporary);
-        written.map_err(io(action, path))?;
+        match written {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            written => written.map_err(io(action, path))?,
+        }
         sync_folder(&folder)?;
-        Ok(key)
+        Ok(Some(key))
     }
 
     /// A key for keyed hashes in reports, so that the server cannot recognise a known mail.
@@ -253,6 +266,28 @@ mod tests {
         assert_eq!(mode, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert_eq!(format!("{made:?}"), "StoreKey");
+    }
+
+    #[test]
+    fn who_comes_second_takes_the_key_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.key");
+        let store = dir.path().join("store");
+        let start = std::sync::Barrier::new(8);
+        let keys: Vec<StoreKey> = std::thread::scope(|scope| {
+            let begun: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        StoreKey::for_store(&path, &store).unwrap()
+                    })
+                })
+                .collect();
+            begun.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| key.0 == keys[0].0));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(StoreKey::create(&path).unwrap().is_none());
     }
 
     #[test]

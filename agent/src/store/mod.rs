@@ -16,6 +16,7 @@ mod event;
 mod frame;
 mod index;
 mod key;
+mod mend;
 mod proof;
 mod recover;
 mod segment;
@@ -30,8 +31,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::error::StoreError;
+pub(crate) use self::error::advice;
 pub use self::event::{Event, Member};
 pub use self::key::StoreKey;
+pub use self::mend::Mended;
 pub use self::proof::{CheckReport, Inspected, ReadBack, Verified};
 pub use self::recover::{IndexState, Recovery, rebuild_index};
 pub use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
@@ -81,7 +84,11 @@ pub struct Put {
 pub struct Stats {
     /// Segment files.
     pub segments: u64,
-    /// Octets of the segments and the index on disk.
+    /// Octets of the segment files.
+    pub segment_bytes: u64,
+    /// Octets of the index, its log included.
+    pub index_bytes: u64,
+    /// Both.
     pub disk_bytes: u64,
     /// Live members.
     pub messages: u64,
@@ -134,7 +141,6 @@ struct Current {
     unwritten: Vec<u8>,
     /// What the file was after our last write.
     stat: Stat,
-    healed: bool,
 }
 
 /// What the next commit will bring.
@@ -336,7 +342,8 @@ impl Store {
                 number: current.segment.number,
                 covered: current.end,
                 stat,
-                healed: current.healed,
+                healed: false,
+                salt: Some(current.segment.salt),
             },
         )?;
         current.committed = current.end;
@@ -424,7 +431,8 @@ impl Store {
             number: current.segment.number,
             covered: current.committed,
             stat,
-            healed: current.healed,
+            healed: false,
+            salt: Some(current.segment.salt),
         });
     }
 
@@ -501,8 +509,15 @@ impl Store {
     }
 
     fn open_segment(&self, number: u32) -> Result<Result<Segment, &'static str>, StoreError> {
-        let store_id = self.index.borrow().store_id;
-        Ok(match Segment::open(&self.dir, number, &self.key)? {
+        let mut index = self.index.borrow_mut();
+        let store_id = index.store_id;
+        let mut opened = Segment::open(&self.dir, number, &self.key)?;
+        if matches!(opened, Opened::Headless)
+            && let Some(salt) = index.salt(number)?
+        {
+            opened = Segment::open_by_salt(&self.dir, number, &self.key, store_id, salt)?;
+        }
+        Ok(match opened {
             Opened::Segment(segment) if segment.store_id == store_id => Ok(segment),
             Opened::Segment(_) => Err("the segment is another store's"),
             Opened::Absent => Err("the segment is gone"),
@@ -553,20 +568,18 @@ impl Store {
     /// When the index or a file fails.
     pub fn stats(&self) -> Result<Stats, StoreError> {
         let counts = self.index.borrow_mut().counts()?;
-        let mut disk_bytes: u64 = 0;
         let numbers = segment::list(&self.dir)?;
-        let index = recover::index_path(&self.dir);
-        let files = numbers
-            .iter()
-            .map(|number| segment::path(&self.dir, *number))
-            .chain([index]);
-        for path in files {
-            let size = Stat::of_path(&path)?.map_or(0, |stat| segment::unsigned(stat.size));
-            disk_bytes = disk_bytes.saturating_add(size);
-        }
+        let segment_bytes = disk_bytes(
+            numbers
+                .iter()
+                .map(|number| segment::path(&self.dir, *number)),
+        )?;
+        let index_bytes = disk_bytes(index::files(&recover::index_path(&self.dir)))?;
         Ok(Stats {
             segments: u64::try_from(numbers.len()).unwrap_or(u64::MAX),
-            disk_bytes,
+            segment_bytes,
+            index_bytes,
+            disk_bytes: segment_bytes.saturating_add(index_bytes),
             messages: counts.live,
             tombstones: counts.tombstones,
             contents: counts.contents,
@@ -607,7 +620,6 @@ impl Current {
             end: FIRST_FRAME,
             unwritten: Vec::new(),
             stat,
-            healed: false,
         })
     }
 
@@ -619,14 +631,13 @@ impl Current {
             .open(&segment.path)
             .map_err(io("opening", &segment.path))?;
         let stat = segment.stat()?;
-        let clean = stat == row.stat && segment::unsigned(stat.size) == row.covered;
+        let clean = !row.healed && stat == row.stat && segment::unsigned(stat.size) == row.covered;
         Ok(clean.then_some(Self {
             segment,
             committed: row.covered,
             end: row.covered,
             unwritten: Vec::new(),
             stat,
-            healed: row.healed,
         }))
     }
 
@@ -658,6 +669,16 @@ impl Current {
             .write_all_at(frames, at)
             .map_err(io("writing", &self.segment.path))
     }
+}
+
+/// Octets of these files; those that are missing have none.
+fn disk_bytes(paths: impl IntoIterator<Item = PathBuf>) -> Result<u64, StoreError> {
+    let mut sum: u64 = 0;
+    for path in paths {
+        let size = Stat::of_path(&path)?.map_or(0, |stat| segment::unsigned(stat.size));
+        sum = sum.saturating_add(size);
+    }
+    Ok(sum)
 }
 
 fn octets(slice: &[u8]) -> u64 {

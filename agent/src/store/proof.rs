@@ -1,18 +1,19 @@
 //! Proving that the store can still be read: at each Tx what somebody else has touched, day by day a share
 //! of the rest, and on demand everything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use super::error::StoreError;
 use super::frame::{self, FIRST_FRAME, Kind};
-use super::index::{Lookup, SegmentRow};
+use super::index::{Lookup, Salt, SegmentRow};
+use super::mend::{Mended, Wound};
+use super::recover::named;
 use super::segment::{Found, Scan, Stat, unsigned};
 use super::{ContentId, Store};
 
 /// Contents read between two notes of what was proved.
 const VERIFY_BATCH: i64 = 512;
-/// Members written anew with one commit.
-const HEAL_BATCH: i64 = 4096;
 
 /// What [`Store::inspect`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub struct Inspected {
     pub changed_segments: Vec<u32>,
     /// All contents that cannot be read now, found this time or before.
     pub damaged: Vec<ContentId>,
-    /// Membership frames could not be read; what they said was written anew from the index.
-    pub membership_rewritten: bool,
+    /// What was mended.
+    pub mended: Mended,
 }
 
 /// How much [`Store::verify`] shall read.
@@ -63,27 +64,75 @@ pub struct CheckReport {
     pub segments: u64,
     /// Octets read.
     pub bytes: u64,
-    /// Contents read and found right.
+    /// Distinct contents read and found right.
+    pub contents: u64,
+    /// Live members; several can have one content.
     pub messages: u64,
     /// Membership frames read and found right.
     pub membership_frames: u64,
-    /// Frames, or runs of octets between frames, that cannot be read.
+    /// Frames, or runs of octets between frames, that cannot be read. They stay where they are; what they
+    /// held and is not stored elsewhere is in `damaged`.
     pub unreadable: u64,
     /// Octets at ends of segments that are no whole frame: what a crash left.
     pub torn_bytes: u64,
-    /// Numbers of segments that are gone or have no readable header.
+    /// Numbers of segments that are gone or unreadable and held what is not stored elsewhere.
     pub lost_segments: Vec<u32>,
     /// Contents that cannot be read.
     pub damaged: Vec<ContentId>,
-    /// Membership frames could not be read; what they said was written anew from the index.
-    pub membership_rewritten: bool,
+    /// What was mended.
+    #[serde(flatten)]
+    pub mended: Mended,
 }
 
 impl CheckReport {
-    /// Whether everything that was ever committed can be read.
+    /// Whether everything that the store knows of can be read, and nothing had to be mended this time.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.damaged.is_empty() && self.unreadable == 0 && self.lost_segments.is_empty()
+        self.damaged.is_empty() && self.lost_segments.is_empty() && self.mended.is_nothing()
+    }
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} segments, {} bytes read: {} distinct contents good, {} damaged or lost; {} live messages",
+            self.segments,
+            self.bytes,
+            self.contents,
+            self.damaged.len(),
+            self.messages
+        )?;
+        named(f, "lost: segment", &self.lost_segments)?;
+        if self.unreadable > 0 {
+            write!(f, "; {} unreadable frames", self.unreadable)?;
+            if self.damaged.is_empty() {
+                f.write_str(" (nothing of them is needed any more)")?;
+            }
+        }
+        let mended = &self.mended;
+        if mended.membership_rewritten {
+            f.write_str("; mended: membership written anew from the index")?;
+        }
+        named(
+            f,
+            "mended: header written back in segment",
+            &mended.restored_headers,
+        )?;
+        named(
+            f,
+            "mended: copied, because its header could not be written back: segment",
+            &mended.copied_segments,
+        )?;
+        named(
+            f,
+            "forgotten, because nothing of it is needed any more: segment",
+            &mended.forgotten_segments,
+        )?;
+        if !self.damaged.is_empty() {
+            f.write_str("; the next mirror run stores anew what the mail server still has")?;
+        }
+        Ok(())
     }
 }
 
@@ -95,7 +144,9 @@ struct SegmentProof {
     membership_frames: u64,
     unreadable: u64,
     membership_lost: bool,
+    /// There is no file, or nothing in it shows that it is this segment.
     lost: bool,
+    beginning_damaged: bool,
     bytes: u64,
 }
 
@@ -107,20 +158,18 @@ impl Store {
     /// When the index or a file fails, and when the store was opened for reading only.
     pub fn inspect(&mut self, now: i64) -> Result<Inspected, StoreError> {
         let mut inspected = Inspected::default();
-        let mut membership_lost = false;
+        let mut wounds = Vec::new();
         for row in self.index.get_mut().segments()? {
             let stat = Stat::of_path(&super::segment::path(&self.dir, row.number))?;
             if stat == Some(row.stat) || self.has_pending_in(row.number) {
                 continue;
             }
             inspected.changed_segments.push(row.number);
-            let proof = self.prove(row, now, &mut |_| {})?;
-            membership_lost |= proof.membership_lost && !row.healed;
+            let (_, wound) = self.prove(row, now, &mut |_| {})?;
+            wounds.extend(wound);
         }
-        if membership_lost {
-            self.rewrite_membership()?;
-            inspected.membership_rewritten = true;
-        }
+        let (mended, _) = self.mend(wounds)?;
+        inspected.mended = mended;
         inspected.damaged = self.damaged()?;
         Ok(inspected)
     }
@@ -164,7 +213,8 @@ impl Store {
         Ok(verified)
     }
 
-    /// Reads and proves every frame. `progress` is told octets done and octets in all.
+    /// Reads and proves every octet, after a [`Self::commit`]. `progress` is told octets done and octets in
+    /// all.
     ///
     /// # Errors
     /// When the index or a file fails; damage is no error.
@@ -173,36 +223,41 @@ impl Store {
         now: i64,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<CheckReport, StoreError> {
+        self.commit()?;
         let mut report = CheckReport::default();
         let rows = self.index.get_mut().segments()?;
+        let known: HashSet<u32> = rows.iter().map(|row| row.number).collect();
         let total = rows
             .iter()
             .map(|row| row.covered)
             .fold(0, u64::saturating_add);
         let mut done: u64 = 0;
-        let mut membership_lost = false;
+        let mut wounds = Vec::new();
         for row in rows {
-            let proof = self.prove(row, now, &mut |at| {
+            let (proof, wound) = self.prove(row, now, &mut |at| {
                 progress(done.saturating_add(at), total);
             })?;
+            wounds.extend(wound);
             done = done.saturating_add(row.covered);
-            report.segments += 1;
+            report.segments += u64::from(!proof.lost);
             report.bytes += proof.bytes;
-            report.messages += u64::try_from(proof.good.len()).unwrap_or_default();
+            report.contents += u64::try_from(proof.good.len()).unwrap_or_default();
             report.membership_frames += proof.membership_frames;
             report.unreadable += proof.unreadable;
-            report.torn_bytes += unsigned(row.stat.size).saturating_sub(row.covered);
-            if proof.lost {
-                report.lost_segments.push(row.number);
+            if !proof.lost {
+                report.torn_bytes += unsigned(row.stat.size).saturating_sub(row.covered);
             }
-            membership_lost |= proof.membership_lost && !row.healed;
         }
         progress(total, total);
-        if membership_lost {
-            self.rewrite_membership()?;
-            report.membership_rewritten = true;
+        (report.mended, report.lost_segments) = self.mend(wounds)?;
+        // A file that opening could not read is in no index: nobody knows what it held.
+        for number in super::segment::list(&self.dir)? {
+            if !known.contains(&number) && self.open_segment(number)?.is_err() {
+                report.lost_segments.push(number);
+            }
         }
         report.damaged = self.damaged()?;
+        report.messages = self.index.get_mut().counts()?.live;
         Ok(report)
     }
 
@@ -212,12 +267,16 @@ impl Store {
         row: SegmentRow,
         now: i64,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<SegmentProof, StoreError> {
+    ) -> Result<(SegmentProof, Option<Wound>), StoreError> {
         let mut proof = SegmentProof::default();
         let rows = self.index.get_mut().contents_in(row.number)?;
         self.readers.get_mut().remove(&row.number);
-        let before = Stat::of_path(&super::segment::path(&self.dir, row.number))?;
-        let good = self.read_whole(&row, &rows, &mut proof, progress)?;
+        let stat = Stat::of_path(&super::segment::path(&self.dir, row.number))?;
+        let (good, salt) = self.read_whole(&row, &rows, &mut proof, progress)?;
+        let row = SegmentRow {
+            salt: salt.or(row.salt),
+            ..row
+        };
         for (lookup, place) in &rows {
             if good.get(&place.offset) == Some(lookup) {
                 proof.good.push(*lookup);
@@ -225,42 +284,49 @@ impl Store {
                 proof.damaged.push(*lookup);
             }
         }
-        let index = self.index.get_mut();
-        index.mark(&proof.good, &proof.damaged, now)?;
-        if let Some(stat) = before {
-            let clean = proof.damaged.is_empty() && !proof.membership_lost;
-            index.put_segment(SegmentRow {
-                stat,
-                healed: row.healed || proof.membership_lost,
-                ..row
-            })?;
-            // A segment that was touched is left as it is; what comes goes into a new one.
-            if let Some(writer) = self.writer.as_mut()
-                && let Some(current) = &writer.current
-                && current.segment.number == row.number
-                && current.end == current.committed
-                && !(clean && stat == current.stat)
-            {
-                writer.current = None;
-            }
+        self.index
+            .get_mut()
+            .mark(&proof.good, &proof.damaged, now)?;
+        let wounded = proof.lost || proof.membership_lost || proof.beginning_damaged;
+        // A segment that was touched is left as it is; what comes goes into a new one.
+        if let Some(writer) = self.writer.as_mut()
+            && let Some(current) = &writer.current
+            && current.segment.number == row.number
+            && (wounded || !proof.damaged.is_empty() || stat != Some(current.stat))
+        {
+            writer.current = None;
         }
-        Ok(proof)
+        let wound = wounded.then_some(Wound {
+            row,
+            stat,
+            membership_lost: proof.membership_lost,
+            beginning_damaged: proof.beginning_damaged,
+            lost: proof.lost,
+        });
+        // What has to be mended is not noted as seen before that is done.
+        if let (None, Some(stat)) = (&wound, stat) {
+            self.index
+                .get_mut()
+                .put_segment(SegmentRow { stat, ..row })?;
+        }
+        Ok((proof, wound))
     }
 
-    /// Goes through the frames; gives each readable message's place and lookup.
+    /// Goes through the frames; gives each readable message's place and lookup, and the segment's salt.
     fn read_whole(
         &mut self,
         row: &SegmentRow,
         rows: &[(Lookup, super::index::Place)],
         proof: &mut SegmentProof,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<HashMap<u64, Lookup>, StoreError> {
+    ) -> Result<(HashMap<u64, Lookup>, Option<Salt>), StoreError> {
         let mut good = HashMap::new();
         let Ok(segment) = self.open_segment(row.number)? else {
             proof.lost = true;
             proof.membership_lost = row.covered > FIRST_FRAME;
-            return Ok(good);
+            return Ok((good, None));
         };
+        let mut opened: u64 = 0;
         let mut scan = Scan::new(&segment, FIRST_FRAME, row.covered);
         let mut buffer = Vec::new();
         let opener = self.opener.get_mut();
@@ -295,30 +361,19 @@ impl Store {
             if proved.is_err() {
                 proof.unreadable += 1;
                 proof.membership_lost |= header.kind != Kind::Message;
+            } else {
+                opened += 1;
             }
             proof.bytes += header.end() - header.offset;
             progress(header.end());
         }
-        Ok(good)
-    }
-
-    /// Writes the whole membership anew behind everything, so that the segments alone say it again.
-    fn rewrite_membership(&mut self) -> Result<(), StoreError> {
-        tracing::warn!("membership frames of the store are damaged; they are written anew");
-        let mut after = i64::MIN;
-        loop {
-            let members = self.index.get_mut().members_after(after, HEAL_BATCH)?;
-            let Some((last, _)) = members.last() else {
-                return Ok(());
-            };
-            after = *last;
-            for (_, state) in members {
-                for event in state.events() {
-                    self.record(event)?;
-                }
-            }
-            self.commit()?;
+        if segment.proved || opened > 0 {
+            proof.beginning_damaged = !segment.has_whole_beginning(&self.key)?;
+            proof.bytes += FIRST_FRAME;
+        } else {
+            proof.lost = true;
         }
+        Ok((good, Some(segment.salt)))
     }
 
     fn has_pending_in(&self, number: u32) -> bool {

@@ -1,5 +1,7 @@
 //! Opening: the lock, which store and which key it is, and an index that is up to the segments.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::error::{StoreError, io};
 use super::event::{Event, decode_batch};
 use super::frame::{self, FIRST_FRAME, Kind, Opener};
-use super::index::{self, Index, NewContent, SegmentRow, Unusable};
+use super::index::{self, Index, NewContent, Salt, SegmentRow, Unusable};
 use super::key::{StoreKey, random};
 use super::segment::{self, Found, Opened, Scan, Segment, Stat};
 use super::{Current, opener};
@@ -44,8 +46,10 @@ pub struct Recovery {
     pub unreadable: u64,
     /// Numbers of segments that the index knows and whose files are gone.
     pub lost_segments: Vec<u32>,
-    /// Numbers of segments neither of whose headers is readable.
+    /// Numbers of segments that have no readable header, and which nothing shows to be this store's.
     pub headless_segments: Vec<u32>,
+    /// Numbers of segments whose damaged header was written back.
+    pub restored_headers: Vec<u32>,
 }
 
 /// An opened store's parts.
@@ -145,13 +149,16 @@ pub(super) fn recover(
                 tracing::warn!("the store's index is damaged or another store's; it is made anew");
             }
             recovery = rebuild(dir, key, store_id, &numbers, &mut |_, _| {})?;
-            Index::open(&path, key, Some(store_id), true)?.map_err(|_| {
-                StoreError::IndexDamaged {
-                    detail: "it was made anew and still cannot be opened",
-                }
-            })?
+            open_made_anew(dir, key, store_id)?
         }
     };
+    if comes_late(dir, key, &numbers, &mut index)? {
+        tracing::warn!("a segment of the store was put back; the index is made anew");
+        let store_id = index.store_id;
+        drop(index);
+        recovery = rebuild(dir, key, store_id, &numbers, &mut |_, _| {})?;
+        index = open_made_anew(dir, key, store_id)?;
+    }
     if numbers.is_empty() && index.segments()?.is_empty() {
         recovery.index = IndexState::Created;
         let current = Current::begin(dir, 1, index.store_id, key)?;
@@ -160,6 +167,7 @@ pub(super) fn recover(
             covered: FIRST_FRAME,
             stat: current.stat,
             healed: false,
+            salt: Some(current.segment.salt),
         })?;
         return Ok(Recovered {
             index,
@@ -204,6 +212,36 @@ pub(super) fn recover(
     })
 }
 
+fn open_made_anew(dir: &Path, key: &StoreKey, store_id: [u8; 16]) -> Result<Index, StoreError> {
+    Index::open(&index_path(dir), key, Some(store_id), true)?.map_err(|_| {
+        StoreError::IndexDamaged {
+            detail: "it was made anew and still cannot be opened",
+        }
+    })
+}
+
+/// Whether a segment that the index does not know lies before one that it knows: it was lost, forgotten,
+/// and put back. Its events must not be applied behind those that came after them.
+fn comes_late(
+    dir: &Path,
+    key: &StoreKey,
+    numbers: &[u32],
+    index: &mut Index,
+) -> Result<bool, StoreError> {
+    let rows = index.segments()?;
+    let Some(last) = rows.last() else {
+        return Ok(false);
+    };
+    for number in numbers.iter().filter(|number| **number < last.number) {
+        if rows.binary_search_by_key(number, |row| row.number).is_err()
+            && open_own(dir, *number, key, index.store_id, None)?.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Takes what the index lacks from the segments: whatever lies behind what it covers.
 fn catch_up(
     dir: &Path,
@@ -231,7 +269,8 @@ fn catch_up(
         if row.is_some_and(|row| stat.size <= row.stat.size) {
             continue;
         }
-        let segment = match open_own(dir, *number, key, index.store_id)? {
+        let salt = row.and_then(|row| row.salt);
+        let segment = match open_own(dir, *number, key, index.store_id, salt)? {
             Some(segment) => segment,
             None => {
                 recovery.headless_segments.push(*number);
@@ -254,6 +293,7 @@ fn catch_up(
             covered: from,
             stat,
             healed: row.is_some_and(|row| row.healed),
+            salt: Some(segment.salt),
         };
         let replayed = replay(index, &segment, start, &mut opener, &mut |_| {})?;
         if replayed.frames > 0 {
@@ -265,6 +305,12 @@ fn catch_up(
 }
 
 impl Recovery {
+    /// Whether everything that was met could be read.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.unreadable == 0 && self.lost_segments.is_empty() && self.headless_segments.is_empty()
+    }
+
     fn add(&mut self, replayed: &Replayed) {
         self.frames += replayed.frames;
         self.torn_bytes += replayed.torn_bytes;
@@ -272,14 +318,68 @@ impl Recovery {
     }
 }
 
-/// A segment of this store; `None` where its header is unreadable.
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            IndexState::Current => f.write_str("the index held what the segments hold")?,
+            IndexState::Created => f.write_str("the store was begun")?,
+            IndexState::CaughtUp => write!(
+                f,
+                "the index lacked {} frames, as after a crash, and has them now",
+                self.frames
+            )?,
+            IndexState::Rebuilt => write!(
+                f,
+                "the index was made anew from {} frames of the segments",
+                self.frames
+            )?,
+        }
+        if self.torn_bytes > 0 {
+            write!(
+                f,
+                "; {} octets at the end of a segment were never committed",
+                self.torn_bytes
+            )?;
+        }
+        named(f, "header written back in segment", &self.restored_headers)?;
+        if self.is_whole() {
+            return f.write_str("; nothing is missing");
+        }
+        if self.unreadable > 0 {
+            write!(f, "; {} frames cannot be read", self.unreadable)?;
+        }
+        named(f, "gone: segment", &self.lost_segments)?;
+        named(
+            f,
+            "without readable header: segment",
+            &self.headless_segments,
+        )?;
+        f.write_str("; the next mirror run stores anew what the mail server still has")
+    }
+}
+
+/// Numbers with a word before them, where there are any.
+pub(super) fn named(f: &mut fmt::Formatter<'_>, what: &str, numbers: &[u32]) -> fmt::Result {
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    write!(f, "; {what} {}", numbers.join(", "))
+}
+
+/// A segment of this store; `None` where its header is unreadable and its salt is not known.
 fn open_own(
     dir: &Path,
     number: u32,
     key: &StoreKey,
     store_id: [u8; 16],
+    salt: Option<Salt>,
 ) -> Result<Option<Segment>, StoreError> {
-    match Segment::open(dir, number, key)? {
+    let mut opened = Segment::open(dir, number, key)?;
+    if let (Opened::Headless, Some(salt)) = (&opened, salt) {
+        opened = Segment::open_by_salt(dir, number, key, store_id, salt)?;
+    }
+    match opened {
         Opened::Segment(segment) if segment.store_id != store_id => {
             Err(StoreError::ForeignSegment { path: segment.path })
         }
@@ -389,12 +489,34 @@ pub fn rebuild_index(
         });
     }
     let _lock = lock(dir)?;
-    let Some(store_id) = identify(dir, &numbers, key)? else {
-        return Err(StoreError::Unreadable {
-            dir: dir.to_owned(),
-        });
+    let store_id = match identify(dir, &numbers, key)? {
+        Some(id) => id,
+        None => match Index::open(&index_path(dir), key, None, false)? {
+            Ok(old) => old.store_id,
+            Err(_) => {
+                return Err(StoreError::Unreadable {
+                    dir: dir.to_owned(),
+                });
+            }
+        },
     };
     rebuild(dir, key, store_id, &numbers, &mut progress)
+}
+
+/// The salts of headers as the old index knows them, if it can still be asked.
+fn known_salts(
+    dir: &Path,
+    key: &StoreKey,
+    store_id: [u8; 16],
+) -> Result<HashMap<u32, Salt>, StoreError> {
+    let Ok(mut old) = Index::open(&index_path(dir), key, Some(store_id), false)? else {
+        return Ok(HashMap::new());
+    };
+    let rows = old.segments().unwrap_or_default();
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((row.number, row.salt?)))
+        .collect())
 }
 
 fn rebuild(
@@ -408,6 +530,7 @@ fn rebuild(
         index: IndexState::Rebuilt,
         ..Recovery::default()
     };
+    let salts = known_salts(dir, key, store_id)?;
     let temporary = dir.join("index.sqlite.new");
     let mut index = Index::create(&temporary, key, store_id)?;
     let mut total: u64 = 0;
@@ -419,7 +542,8 @@ fn rebuild(
     let mut done: u64 = 0;
     let mut opener = opener()?;
     for number in numbers {
-        let Some(segment) = open_own(dir, *number, key, store_id)? else {
+        let salt = salts.get(number).copied();
+        let Some(segment) = open_own(dir, *number, key, store_id, salt)? else {
             recovery.headless_segments.push(*number);
             continue;
         };
@@ -433,18 +557,32 @@ fn rebuild(
             covered: FIRST_FRAME,
             stat,
             healed: false,
+            salt: Some(segment.salt),
         };
         let replayed = replay(&mut index, &segment, start, &mut opener, &mut |at| {
             progress(done.saturating_add(at), total);
         })?;
-        if replayed.unreadable > 0 {
-            // What is lost here, the index made from it cannot give back.
-            index.put_segment(SegmentRow {
-                healed: true,
-                ..replayed.row
-            })?;
-        }
         done = done.saturating_add(segment::unsigned(stat.size));
+        if !segment.proved && replayed.frames == 0 {
+            index.forget_segment(*number)?;
+            recovery.headless_segments.push(*number);
+            continue;
+        }
+        let mut row = replayed.row;
+        if !segment.has_whole_beginning(key)? {
+            row.stat = match segment.restore_beginning(key) {
+                Ok(()) => {
+                    recovery.restored_headers.push(*number);
+                    segment.stat()?
+                }
+                Err(error) => {
+                    tracing::warn!(segment = number, %error, "a damaged header cannot be written back");
+                    // The next inspection shall copy what the segment holds.
+                    Stat::default()
+                }
+            };
+        }
+        index.put_segment(row)?;
         recovery.add(&replayed);
     }
     index::finish(index, &temporary, &index_path(dir))?;

@@ -13,6 +13,7 @@ use super::frame::{
     FIRST_FRAME, FRAME_HEADER, FRAME_MAGIC, FrameHeader, HeaderFound, SECOND_HEADER,
     SEGMENT_HEADER, SegmentHeader,
 };
+use super::index::Salt;
 use super::key::{StoreKey, random, sync_folder};
 
 const SCAN_CHUNK: usize = 64 * 1024;
@@ -90,7 +91,10 @@ pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) file: File,
     pub(super) store_id: [u8; 16],
+    pub(super) salt: Salt,
     pub(super) cipher: Arc<LessSafeKey>,
+    /// A header of its own says what it is; without one, only a frame that opens proves it.
+    pub(super) proved: bool,
 }
 
 /// What opening a segment's file brought.
@@ -133,10 +137,71 @@ impl Segment {
                 path,
                 file,
                 store_id: header.store_id,
+                salt: header.salt,
                 cipher: Arc::new(cipher),
+                proved: true,
             }));
         }
         Ok(Opened::Headless)
+    }
+
+    /// Opens a segment neither copy of whose header is whole, by the salt that the index knows.
+    pub(super) fn open_by_salt(
+        dir: &Path,
+        number: u32,
+        key: &StoreKey,
+        store_id: [u8; 16],
+        salt: Salt,
+    ) -> Result<Opened, StoreError> {
+        let path = path(dir, number);
+        let file = File::open(&path).map_err(error::io("opening", &path))?;
+        Ok(Opened::Segment(Self {
+            number,
+            path,
+            file,
+            store_id,
+            salt,
+            cipher: Arc::new(key.segment_cipher(&store_id, &salt)?),
+            proved: false,
+        }))
+    }
+
+    /// What a segment has before its first frame.
+    fn beginning(&self, key: &StoreKey) -> Vec<u8> {
+        beginning(&SegmentHeader {
+            number: self.number,
+            store_id: self.store_id,
+            salt: self.salt,
+            key_check: key.check_value(&self.store_id),
+        })
+    }
+
+    /// Whether both copies of the header and the zeros between them are as they were written.
+    pub(super) fn has_whole_beginning(&self, key: &StoreKey) -> Result<bool, StoreError> {
+        let expected = self.beginning(key);
+        let mut found = vec![0; expected.len()];
+        Ok(self.read_at(&mut found, 0)?.is_ok() && found == expected)
+    }
+
+    /// Writes what is damaged before the first frame anew. A copy of the header that is whole is not
+    /// touched, so that at no moment there is less than before.
+    pub(super) fn restore_beginning(&self, key: &StoreKey) -> Result<(), StoreError> {
+        let expected = self.beginning(key);
+        let (first, second) = expected.split_at(expected.len() - SEGMENT_HEADER);
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&self.path)
+            .map_err(error::io("opening", &self.path))?;
+        for (part, at) in [(second, SECOND_HEADER), (first, 0)] {
+            let mut found = vec![0; part.len()];
+            if self.read_at(&mut found, at)?.is_ok() && found == part {
+                continue;
+            }
+            file.write_all_at(part, at)
+                .and_then(|()| file.sync_data())
+                .map_err(error::io("writing the header of", &self.path))?;
+        }
+        Ok(())
     }
 
     /// Makes an empty segment. Its file appears under its name when it is whole and durable.
@@ -155,11 +220,8 @@ impl Segment {
             store_id,
             salt,
             key_check: key.check_value(&store_id),
-        }
-        .encode();
-        let mut beginning = header.clone();
-        beginning.resize(usize::try_from(SECOND_HEADER).unwrap_or(SCAN_CHUNK), 0);
-        beginning.extend_from_slice(&header);
+        };
+        let beginning = beginning(&header);
         let file = (|| {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -184,7 +246,9 @@ impl Segment {
             path,
             file,
             store_id,
+            salt,
             cipher,
+            proved: true,
         })
     }
 
@@ -234,6 +298,15 @@ impl Segment {
             .filter(|header| u64::from(header.sealed_len) == sealed_len)
             .ok_or("there is no frame header"))
     }
+}
+
+/// What a segment has before its first frame: the header, zeros, and the header again.
+fn beginning(header: &SegmentHeader) -> Vec<u8> {
+    let header = header.encode();
+    let mut octets = header.clone();
+    octets.resize(usize::try_from(SECOND_HEADER).unwrap_or(SCAN_CHUNK), 0);
+    octets.extend_from_slice(&header);
+    octets
 }
 
 /// What going through a segment meets.

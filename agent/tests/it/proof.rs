@@ -41,6 +41,40 @@ fn a_message_deleted_on_the_standby_is_missing_and_put_back_once() {
 }
 
 #[test]
+fn a_lost_segment_is_filled_again_and_then_forgotten() {
+    let site = balanced();
+    std::fs::remove_file(site.segments().remove(0)).unwrap();
+    let check = site.agent(&["store", "check"]).exits(3);
+    assert_eq!(check.json["lost_segments"], serde_json::json!([1]));
+    site.once().exits(0);
+    site.once().exits(0);
+    let size = || {
+        site.segments()
+            .iter()
+            .map(|path| path.metadata().unwrap().len())
+            .sum::<u64>()
+    };
+    let before = size();
+    site.once().exits(0);
+    assert_eq!(size(), before);
+    site.agent(&["store", "check"]).exits(0);
+    let damaged = site.segments().remove(0);
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(damaged)
+        .unwrap();
+    (&file).write_all(&[0; 4192]).unwrap();
+    let check = site.agent(&["store", "check"]).exits(3);
+    assert!(
+        !check.json["restored_headers"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    site.agent(&["store", "check"]).exits(0);
+}
+
+#[test]
 fn a_damaged_byte_in_the_store_is_found_and_mended() {
     let site = balanced();
     let path = site.segments().remove(0);
