@@ -396,9 +396,15 @@ fn a_halt_can_be_released_while_the_service_runs() {
     primary.delete("INBOX", &uids[..30]).unwrap();
     let said = site.agent(&["mirror"]).exits(4);
     let halt = said.triangle()["halt"]["id"].as_str().unwrap().to_owned();
-    let mut service = site.spawn(&["run"]);
-    // Once it has the store, others are refused.
-    while site.agent(&["store", "check"]).code == 0 {}
+    let mut service = super::site::command(site.dir.path(), &["run"])
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // What it says first it says when it has the store.
+    let mut first = [0];
+    std::io::Read::read_exact(service.stderr.as_mut().unwrap(), &mut first).unwrap();
+    site.agent(&["store", "check"]).exits(1);
     site.agent(&["confirm", "--triangle", "info", "--halt", &halt])
         .exits(0);
     service.kill().unwrap();
