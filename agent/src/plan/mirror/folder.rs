@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) places: BTreeSet<Place>,
     /// Tombstones whose message is back.
     pub(super) tombstones: BTreeSet<i64>,
+    /// Copies on the target that nothing pointed at.
+    pub(super) adopted: BTreeSet<Place>,
 }
 
 /// Copies on the target that nothing points at, by content.
@@ -44,6 +46,10 @@ pub(super) struct Lacking<'a> {
     pub(super) shown: &'a Shown,
     /// The copy that it had, and what became of it.
     pub(super) had: Option<(Place, Class)>,
+    /// The copy that is gone from where it was, if it may have strayed.
+    pub(super) gone: Option<Place>,
+    /// Whether it has a copy, which lies in another folder than its own.
+    pub(super) misplaced: bool,
     /// How often that has been put back.
     pub(super) put_backs: u32,
 }
@@ -58,13 +64,19 @@ pub(super) struct FolderPlan<'a, 'b> {
 }
 
 impl<'a> FolderPlan<'a, '_> {
-    pub(super) fn decide(&mut self) {
+    /// Decides what this folder alone can tell; what still lacks its copy then.
+    pub(super) fn decide(&mut self) -> Vec<Lacking<'a>> {
+        let mut lacking = Vec::new();
         if let Some(source) = &self.pair.source {
             let mut free = self.scene.free_copies(self.pair);
-            let mut lacking = self.messages(source);
-            // The copy with the same date first, so that none takes another's.
-            for dated in [true, false] {
+            lacking = self.messages(source);
+            // The copy with the same date first, so that none takes another's. What has a copy elsewhere takes
+            // what the others leave.
+            for (misplaced, dated) in [(false, true), (false, false), (true, true)] {
                 lacking.retain(|l| {
+                    if l.misplaced != misplaced {
+                        return true;
+                    }
                     let date = dated.then_some(l.row.date);
                     let copy = take(&mut free, l.row.content, date);
                     if let Some(copy) = copy {
@@ -73,14 +85,13 @@ impl<'a> FolderPlan<'a, '_> {
                     copy.is_none()
                 });
             }
-            for l in &lacking {
-                self.make(l);
-            }
+            lacking.retain(|l| !l.misplaced);
             if self.pair.target.as_ref().is_none_or(|t| t.gone) && !source.gone {
                 self.plan.create.insert(self.folder.clone());
             }
         }
         self.forget_foreign();
+        lacking
     }
 
     /// Goes through what the source shows: what is new is copied, what has its copy is compared. What has none
@@ -117,13 +128,21 @@ impl<'a> FolderPlan<'a, '_> {
     }
 
     fn adopt(&mut self, source: Place, copy: Place, shown: &Shown) {
+        self.found.adopted.insert(copy);
         self.plan.records.push(Record::Adopt { source, copy });
         self.flags_at(copy, &shown.flags);
     }
 
-    /// Sends a message that has no copy, unless that did not help before.
-    fn make(&mut self, lacking: &Lacking<'_>) {
+    /// Sends a message that has no copy, unless its copy strayed, or sending did not help before.
+    pub(super) fn make(&mut self, lacking: &Lacking<'_>, strays: &mut Free) {
         let source = lacking.at;
+        if let Some(from) = lacking.gone
+            && let Some(to) = self.stray(lacking.row, from, strays)
+        {
+            let strayed = Record::Strayed { source, from, to };
+            self.plan.records.push(strayed);
+            return;
+        }
         if lacking.put_backs > 0 {
             self.plan.records.push(Record::DoesNotStay { source });
             return;
@@ -136,6 +155,14 @@ impl<'a> FolderPlan<'a, '_> {
         }
         let repair = lacking.had.map(|(_, class)| class);
         self.send(source, lacking.row, &lacking.shown.flags, repair);
+    }
+
+    /// A copy that strayed: of the message's date, or of the one that the target had given it.
+    fn stray(&self, row: &Row, from: Place, strays: &mut Free) -> Option<Place> {
+        take(strays, row.content, Some(row.date)).or_else(|| {
+            let listed = self.scene.copy_row(from)?.date;
+            take(strays, row.content, Some(listed))
+        })
     }
 
     /// A message whose copy is known; it comes back if that copy is none any more.
@@ -151,6 +178,8 @@ impl<'a> FolderPlan<'a, '_> {
             row,
             shown,
             had,
+            gone: None,
+            misplaced: false,
             put_backs: row.put_backs,
         };
         let target = self.pair.target.as_ref();
@@ -170,11 +199,21 @@ impl<'a> FolderPlan<'a, '_> {
                     flags: there.flags.clone(),
                 });
             }
+            if known.is_some_and(|known| known.origin == Origin::Strayed) {
+                self.plan.records.push(Record::Placed { copy });
+            }
             let repair = row.flags.same(&shown.flags);
             self.flags(target.folder, &shown.flags, there, repair);
             return None;
         }
-        if here.is_none() && self.scene.is_shown(copy) {
+        if self.scene.misplaced(row, copy, target) {
+            self.note_flags(copy);
+            return Some(Lacking {
+                misplaced: true,
+                ..lacking(None)
+            });
+        }
+        if here.is_none() && self.scene.is_shown(copy) && !self.scene.strayed(copy) {
             // A move or a rename was written down, and the copy has not followed it.
             if self.moves(copy) {
                 self.move_copy(copy, at);
@@ -186,7 +225,22 @@ impl<'a> FolderPlan<'a, '_> {
                 ..lacking(None)
             });
         }
-        Some(lacking(Some((copy, Class::MissingAtStandby))))
+        Some(Lacking {
+            gone: Some(copy),
+            ..lacking(Some((copy, Class::MissingAtStandby)))
+        })
+    }
+
+    /// Notes the flags of a copy that is left as it is.
+    fn note_flags(&mut self, copy: Place) {
+        if let (Some(known), Some(there)) = (self.scene.copy_row(copy), self.scene.shown_copy(copy))
+            && !known.flags.same(&there.flags)
+        {
+            self.plan.records.push(Record::TargetFlags {
+                target: copy,
+                flags: there.flags.clone(),
+            });
+        }
     }
 
     /// A message that was read and has no copy yet; it comes back if it still has none.
@@ -196,6 +250,8 @@ impl<'a> FolderPlan<'a, '_> {
             row,
             shown,
             had: None,
+            gone: None,
+            misplaced: false,
             put_backs: 0,
         };
         if !untouched(row) {
@@ -222,6 +278,10 @@ impl<'a> FolderPlan<'a, '_> {
                     // Lost, or of an ended generation: the next round sees it as this message's own.
                     return None;
                 }
+                if self.scene.strayed(copy) {
+                    // Misplaced it was and stays.
+                    return None;
+                }
                 if self.moves(copy) {
                     self.move_copy(copy, at);
                     return None;
@@ -243,6 +303,7 @@ impl<'a> FolderPlan<'a, '_> {
                 self.adopt(at, copy, shown);
                 return None;
             }
+            lacking.gone = copy;
         }
         Some(lacking)
     }

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::folder::{FolderPlan, Found, Free, take_best};
+use super::folder::{FolderPlan, Found, Free, Lacking, take_best};
 use super::{Plan, Read, Record};
 use crate::plan::identity::{ContentId, InternalDate, LogicalFolder};
-use crate::plan::view::{Pair, Place, Row, Shown, Side, View};
+use crate::plan::view::{FolderId, Origin, Pair, Place, Row, Shown, Side, View};
 
 /// Whose a copy is.
 #[derive(Clone, Copy)]
@@ -20,6 +20,8 @@ pub(super) struct Scene<'a> {
     pub(super) view: &'a View,
     /// Only this folder is looked at.
     pub(super) only: Option<&'a LogicalFolder>,
+    /// The target's folders by number.
+    targets: BTreeMap<FolderId, &'a Side>,
     /// Copies that a source row or a tombstone points at, and whose they are.
     pub(super) owners: BTreeMap<Place, Owner>,
     /// Source rows of ended generations whose message is shown again with the same date, by its place now.
@@ -118,6 +120,7 @@ impl<'a> Scene<'a> {
         let mut scene = Self {
             view,
             only: None,
+            targets: BTreeMap::new(),
             owners: BTreeMap::new(),
             again: BTreeMap::new(),
             vanished: BTreeMap::new(),
@@ -128,6 +131,8 @@ impl<'a> Scene<'a> {
         let buried = buried.filter_map(|t| Some((t.copy?, Owner::Tombstone(t.id))));
         scene.owners.extend(buried);
         for pair in view.pairs.values() {
+            let target = pair.target.iter().map(|side| (side.folder, side));
+            scene.targets.extend(target);
             let Some(side) = &pair.source else { continue };
             let current = side.rows.iter().map(|(uid, row)| (place(side, *uid), row));
             let copies = current.chain(stale(side));
@@ -315,26 +320,135 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn is_shown(&self, copy: Place) -> bool {
-        self.sides().any(|(side, target)| {
-            target
-                && side.folder == copy.folder
-                && side.generation == copy.generation
-                && shown_at(side, copy.uid).is_some()
-        })
+        self.shown_copy(copy).is_some()
+    }
+
+    pub(super) fn shown_copy(&self, copy: Place) -> Option<&'a Shown> {
+        let side = self.targets.get(&copy.folder)?;
+        shown_at(side, copy.uid).filter(|_| side.generation == copy.generation)
+    }
+
+    /// A copy's row, of the present or an ended generation.
+    pub(super) fn copy_row(&self, copy: Place) -> Option<&'a Row> {
+        row_in(self.targets.get(&copy.folder)?, copy)
+    }
+
+    /// Whether somebody moved a copy from its folder to where it lies.
+    pub(super) fn strayed(&self, copy: Place) -> bool {
+        let strayed = |row: &Row| row.origin == Origin::Strayed;
+        self.is_shown(copy) && self.copy_row(copy).is_some_and(strayed)
+    }
+
+    /// Whether a message's copy lies in another folder than its own, because somebody moved it there.
+    pub(super) fn misplaced(&self, row: &Row, copy: Place, own: Option<&Side>) -> bool {
+        let same = |there: &Row| there.content == row.content;
+        own.is_none_or(|own| own.folder != copy.folder)
+            && self.strayed(copy)
+            && self.copy_row(copy).is_some_and(same)
+    }
+
+    /// Sizes and dates of copies that are gone from where they were: an unknown message that has one of them
+    /// may be such a copy.
+    pub(super) fn gone(&self) -> BTreeSet<(u32, InternalDate)> {
+        let mut shapes = BTreeSet::new();
+        for (folder, pair) in &self.view.pairs {
+            let Some(source) = &pair.source else { continue };
+            let known = source
+                .shown
+                .iter()
+                .filter_map(|shown| source.rows.get(&shown.uid));
+            let mut back = BTreeSet::new();
+            for row in known.filter(|row| !row.quarantined) {
+                match row.copy {
+                    Some(copy) if self.is_gone(row, copy, pair.target.as_ref()) => {
+                        let rows = [Some(row), self.copy_row(copy)];
+                        shapes.extend(rows.iter().flatten().map(|row| (row.size, row.date)));
+                    }
+                    None if untouched(row) => {
+                        back.insert(row.content);
+                    }
+                    _ => {}
+                }
+            }
+            if back.is_empty() {
+                continue;
+            }
+            for buried in &self.view.tombstones {
+                if let Some(copy) = buried.copy
+                    && buried.folder == *folder
+                    && back.contains(&buried.content)
+                    && !self.is_shown(copy)
+                {
+                    shapes.insert((buried.size, buried.date));
+                }
+            }
+        }
+        shapes
+    }
+
+    fn is_gone(&self, row: &Row, copy: Place, own: Option<&Side>) -> bool {
+        // One that strayed and holds other octets by now is none any more.
+        !self.is_shown(copy)
+            || self.strayed(copy)
+                && own.is_none_or(|own| own.folder != copy.folder)
+                && !self.misplaced(row, copy, own)
+    }
+
+    /// Unknown messages of the target that may be copies which are gone from their folders.
+    pub(super) fn strays_to_read(&self, gone: &BTreeSet<(u32, InternalDate)>) -> Read {
+        let mut read = Read::default();
+        for target in self.targets.values() {
+            let fits = unknown(target).filter(|s| gone.contains(&(s.size, s.date)));
+            let uids: Vec<u32> = fits.map(|s| s.uid).collect();
+            if !uids.is_empty() {
+                read.target.insert(target.folder, uids);
+            }
+        }
+        read
     }
 
     pub(super) fn decide(&self) -> Plan {
         let mut plan = Plan::default();
         let mut found = Found::default();
+        let mut lacking: Vec<(&LogicalFolder, &Pair, Vec<Lacking<'_>>)> = Vec::new();
         for (folder, pair) in self.pairs() {
-            FolderPlan {
+            let mut part = FolderPlan {
                 scene: self,
                 folder,
                 pair,
                 plan: &mut plan,
                 found: &mut found,
+            };
+            let left = part.decide();
+            if !left.is_empty() {
+                lacking.push((folder, pair, left));
             }
-            .decide();
+        }
+        // Each folder has taken what lies in it; what is left may be a copy that strayed.
+        let mut strays = Free::new();
+        if lacking
+            .iter()
+            .flat_map(|(.., l)| l)
+            .any(|l| l.gone.is_some())
+        {
+            for (_, pair) in self.pairs() {
+                for (content, mut copies) in self.free_copies(pair) {
+                    copies.retain(|(at, _)| !found.adopted.contains(at));
+                    strays.entry(content).or_default().append(&mut copies);
+                }
+            }
+        }
+        for (folder, pair, lacking) in &lacking {
+            let mut part = FolderPlan {
+                scene: self,
+                folder,
+                pair,
+                plan: &mut plan,
+                found: &mut found,
+            };
+            for lacking in lacking {
+                part.make(lacking, &mut strays);
+            }
         }
         for source in self.vanished.values().flatten() {
             if !found.places.contains(source) {
