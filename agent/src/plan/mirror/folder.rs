@@ -54,6 +54,13 @@ pub(super) struct Lacking<'a> {
     pub(super) put_backs: u32,
 }
 
+impl Lacking<'_> {
+    /// When it takes a copy that is free, after others.
+    fn turn(&self) -> u8 {
+        u8::from(self.misplaced) + u8::from(self.misplaced || self.gone.is_some())
+    }
+}
+
 /// The part of the plan that concerns one folder.
 pub(super) struct FolderPlan<'a, 'b> {
     pub(super) scene: &'b Scene<'a>,
@@ -70,11 +77,11 @@ impl<'a> FolderPlan<'a, '_> {
         if let Some(source) = &self.pair.source {
             let mut free = self.scene.free_copies(self.pair);
             lacking = self.messages(source);
-            // The copy with the same date first, so that none takes another's. What has a copy elsewhere takes
-            // what the others leave.
-            for (misplaced, dated) in [(false, true), (false, false), (true, true)] {
+            // The copy with the same date first, so that none takes another's, and what has none before what
+            // may have one elsewhere.
+            for (turn, dated) in [(0, true), (1, true), (0, false), (2, true)] {
                 lacking.retain(|l| {
-                    if l.misplaced != misplaced {
+                    if l.turn() != turn {
                         return true;
                     }
                     let date = dated.then_some(l.row.date);
@@ -133,16 +140,41 @@ impl<'a> FolderPlan<'a, '_> {
         self.flags_at(copy, &shown.flags);
     }
 
-    /// Sends a message that has no copy, unless its copy strayed, or sending did not help before.
-    pub(super) fn make(&mut self, lacking: &Lacking<'_>, strays: &mut Free) {
-        let source = lacking.at;
-        if let Some(from) = lacking.gone
-            && let Some(to) = self.stray(lacking.row, from, strays)
-        {
-            let strayed = Record::Strayed { source, from, to };
-            self.plan.records.push(strayed);
-            return;
+    /// Whether a copy that is gone lies elsewhere, with the message's date or the one that the target had given
+    /// it; or here, with another.
+    pub(super) fn found_again(
+        &mut self,
+        lacking: &Lacking<'_>,
+        free: &mut Free,
+        here: bool,
+    ) -> bool {
+        let Some(from) = lacking.gone else {
+            return false;
+        };
+        let (source, content) = (lacking.at, lacking.row.content);
+        if here {
+            let own = self.pair.target.as_ref().map(|target| target.folder);
+            let Some(copies) = free.get_mut(&content) else {
+                return false;
+            };
+            let here = copies.iter().position(|(at, _)| Some(at.folder) == own);
+            let copy = here.map(|index| copies.remove(index).0);
+            if let Some(copy) = copy {
+                self.adopt(source, copy, lacking.shown);
+            }
+            return copy.is_some();
         }
+        let listed = self.scene.copy_row(from).map(|there| there.date);
+        let to = take(free, content, Some(lacking.row.date))
+            .or_else(|| take(free, content, Some(listed?)));
+        let strayed = to.map(|to| Record::Strayed { source, from, to });
+        self.plan.records.extend(strayed);
+        to.is_some()
+    }
+
+    /// Sends a message that has no copy, unless that did not help before.
+    pub(super) fn make(&mut self, lacking: &Lacking<'_>) {
+        let source = lacking.at;
         if lacking.put_backs > 0 {
             self.plan.records.push(Record::DoesNotStay { source });
             return;
@@ -155,14 +187,6 @@ impl<'a> FolderPlan<'a, '_> {
         }
         let repair = lacking.had.map(|(_, class)| class);
         self.send(source, lacking.row, &lacking.shown.flags, repair);
-    }
-
-    /// A copy that strayed: of the message's date, or of the one that the target had given it.
-    fn stray(&self, row: &Row, from: Place, strays: &mut Free) -> Option<Place> {
-        take(strays, row.content, Some(row.date)).or_else(|| {
-            let listed = self.scene.copy_row(from)?.date;
-            take(strays, row.content, Some(listed))
-        })
     }
 
     /// A message whose copy is known; it comes back if that copy is none any more.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::folder::{FolderPlan, Found, Free, Lacking, take_best};
+use super::folder::{FolderPlan, Found, Free, take, take_best};
 use super::{Plan, Read, Record};
 use crate::plan::identity::{ContentId, InternalDate, LogicalFolder};
 use crate::plan::view::{FolderId, Origin, Pair, Place, Row, Shown, Side, View};
@@ -236,10 +236,29 @@ impl<'a> Scene<'a> {
     fn ended(&self, pair: &'a Pair) -> Vec<Record> {
         let mut free = self.free_copies(pair);
         let stale = pair.target.iter().flat_map(stale);
-        let again = stale.filter_map(|(from, row)| {
-            let owner = self.owners.get(&from)?;
-            let to = take_best(&mut free, row.content, row.date)?;
-            Some(match *owner {
+        let mut stale: Vec<(Place, &Row)> = stale
+            .filter(|(from, _)| self.owners.contains_key(from))
+            .collect();
+        let mut again = Vec::new();
+        for dated in [true, false] {
+            stale.retain(|(from, row)| {
+                let to = take(&mut free, row.content, dated.then_some(row.date));
+                again.extend(to.map(|to| (*from, to)));
+                to.is_none()
+            });
+            // With another date it may be the copy of a message whose batch was cut off.
+            let unlinked = |row: &&Row| row.copy.is_none() && !row.quarantined && !untouched(row);
+            for row in pair
+                .source
+                .iter()
+                .flat_map(|s| s.rows.values())
+                .filter(unlinked)
+            {
+                take(&mut free, row.content, Some(row.date));
+            }
+        }
+        let again = again.into_iter().filter_map(|(from, to)| {
+            Some(match *self.owners.get(&from)? {
                 Owner::Source(source) => Record::TargetAgain { source, from, to },
                 Owner::Tombstone(tombstone) => Record::TombstoneAgain {
                     tombstone,
@@ -407,48 +426,50 @@ impl<'a> Scene<'a> {
         read
     }
 
+    fn part<'b>(
+        &'b self,
+        folder: &'b LogicalFolder,
+        pair: &'a Pair,
+        plan: &'b mut Plan,
+        found: &'b mut Found,
+    ) -> FolderPlan<'a, 'b> {
+        FolderPlan {
+            scene: self,
+            folder,
+            pair,
+            plan,
+            found,
+        }
+    }
+
     pub(super) fn decide(&self) -> Plan {
         let mut plan = Plan::default();
         let mut found = Found::default();
-        let mut lacking: Vec<(&LogicalFolder, &Pair, Vec<Lacking<'_>>)> = Vec::new();
+        let mut lacking = Vec::new();
         for (folder, pair) in self.pairs() {
-            let mut part = FolderPlan {
-                scene: self,
-                folder,
-                pair,
-                plan: &mut plan,
-                found: &mut found,
-            };
+            let mut part = self.part(folder, pair, &mut plan, &mut found);
             let left = part.decide();
-            if !left.is_empty() {
-                lacking.push((folder, pair, left));
-            }
+            lacking.extend(left.into_iter().map(|l| (folder, pair, l)));
         }
         // Each folder has taken what lies in it; what is left may be a copy that strayed.
-        let mut strays = Free::new();
-        if lacking
-            .iter()
-            .flat_map(|(.., l)| l)
-            .any(|l| l.gone.is_some())
-        {
+        if lacking.iter().any(|(.., l)| l.gone.is_some()) {
+            let mut free = Free::new();
             for (_, pair) in self.pairs() {
                 for (content, mut copies) in self.free_copies(pair) {
                     copies.retain(|(at, _)| !found.adopted.contains(at));
-                    strays.entry(content).or_default().append(&mut copies);
+                    free.entry(content).or_default().append(&mut copies);
                 }
+            }
+            for here in [false, true] {
+                lacking.retain(|(folder, pair, l)| {
+                    let mut part = self.part(folder, pair, &mut plan, &mut found);
+                    !part.found_again(l, &mut free, here)
+                });
             }
         }
         for (folder, pair, lacking) in &lacking {
-            let mut part = FolderPlan {
-                scene: self,
-                folder,
-                pair,
-                plan: &mut plan,
-                found: &mut found,
-            };
-            for lacking in lacking {
-                part.make(lacking, &mut strays);
-            }
+            let mut part = self.part(folder, pair, &mut plan, &mut found);
+            part.make(lacking);
         }
         for source in self.vanished.values().flatten() {
             if !found.places.contains(source) {
