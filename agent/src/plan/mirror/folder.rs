@@ -18,6 +18,8 @@ pub(super) struct Found {
     pub(super) tombstones: BTreeSet<i64>,
     /// Copies on the target that nothing pointed at.
     pub(super) adopted: BTreeSet<Place>,
+    /// Misplaced copies whose message has found one in its own folder.
+    pub(super) released: Vec<(ContentId, Place)>,
 }
 
 /// Copies on the target that nothing points at, by content.
@@ -88,6 +90,9 @@ impl<'a> FolderPlan<'a, '_> {
                     let copy = take(&mut free, l.row.content, date);
                     if let Some(copy) = copy {
                         self.adopt(l.at, copy, l.shown);
+                        let released = l.row.copy.filter(|_| l.misplaced);
+                        let released = released.map(|copy| (l.row.content, copy));
+                        self.found.released.extend(released);
                     }
                     copy.is_none()
                 });
@@ -153,16 +158,22 @@ impl<'a> FolderPlan<'a, '_> {
         };
         let (source, content) = (lacking.at, lacking.row.content);
         if here {
-            let own = self.pair.target.as_ref().map(|target| target.folder);
-            let Some(copies) = free.get_mut(&content) else {
+            let (Some(own), Some(copies)) = (&self.pair.target, free.get_mut(&content)) else {
                 return false;
             };
-            let here = copies.iter().position(|(at, _)| Some(at.folder) == own);
-            let copy = here.map(|index| copies.remove(index).0);
-            if let Some(copy) = copy {
-                self.adopt(source, copy, lacking.shown);
+            let here = copies.iter().position(|(at, _)| at.folder == own.folder);
+            let Some(to) = here.map(|index| copies.remove(index).0) else {
+                return false;
+            };
+            let linked = lacking.row.copy == Some(from);
+            if linked && from.folder == own.folder && from.generation != own.generation {
+                let again = Record::TargetAgain { source, from, to };
+                self.plan.records.push(again);
+                self.flags_at(to, &lacking.shown.flags);
+            } else {
+                self.adopt(source, to, lacking.shown);
             }
-            return copy.is_some();
+            return true;
         }
         let listed = self.scene.copy_row(from).map(|there| there.date);
         let to = take(free, content, Some(lacking.row.date))

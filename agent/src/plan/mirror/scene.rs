@@ -246,7 +246,12 @@ impl<'a> Scene<'a> {
                 again.extend(to.map(|to| (*from, to)));
                 to.is_none()
             });
-            // With another date it may be the copy of a message whose batch was cut off.
+            // With another date it may be the copy of a message whose batch was cut off, or one that strayed
+            // here.
+            if dated && !stale.is_empty() {
+                let elsewhere = self.gone_from_others(pair);
+                stale.retain(|(_, row)| !elsewhere.contains(&row.content));
+            }
             let unlinked = |row: &&Row| row.copy.is_none() && !row.quarantined && !untouched(row);
             for row in pair
                 .source
@@ -278,7 +283,9 @@ impl<'a> Scene<'a> {
         let here = pair.target.as_ref().map(|t| t.folder);
         let lacking = |row: &Row| match row.copy {
             None => !row.quarantined && row.put_backs == 0,
-            Some(copy) => here != Some(copy.folder) && !self.is_shown(copy),
+            Some(copy) => {
+                here != Some(copy.folder) && !self.is_shown(copy) && !self.had_strayed(copy)
+            }
         };
         let vanished = self.vanished.values().flatten();
         let vanished: Vec<(Place, &Row)> = vanished
@@ -354,8 +361,13 @@ impl<'a> Scene<'a> {
 
     /// Whether somebody moved a copy from its folder to where it lies.
     pub(super) fn strayed(&self, copy: Place) -> bool {
+        self.is_shown(copy) && self.had_strayed(copy)
+    }
+
+    /// The same of a copy that may be gone from there.
+    pub(super) fn had_strayed(&self, copy: Place) -> bool {
         let strayed = |row: &Row| row.origin == Origin::Strayed;
-        self.is_shown(copy) && self.copy_row(copy).is_some_and(strayed)
+        self.copy_row(copy).is_some_and(strayed)
     }
 
     /// Whether a message's copy lies in another folder than its own, because somebody moved it there.
@@ -403,6 +415,20 @@ impl<'a> Scene<'a> {
             }
         }
         shapes
+    }
+
+    /// What copies were that are gone from other folders than this.
+    fn gone_from_others(&self, pair: &Pair) -> BTreeSet<ContentId> {
+        let here = pair.target.as_ref().map(|target| target.folder);
+        let sources = self.view.pairs.values().filter_map(|p| p.source.as_ref());
+        let rows = sources.flat_map(|source| source.rows.values());
+        rows.filter(|row| !row.quarantined)
+            .filter(|row| {
+                row.copy
+                    .is_some_and(|copy| Some(copy.folder) != here && !self.is_shown(copy))
+            })
+            .map(|row| row.content)
+            .collect()
     }
 
     fn is_gone(&self, row: &Row, copy: Place, own: Option<&Side>) -> bool {
@@ -459,6 +485,10 @@ impl<'a> Scene<'a> {
                     copies.retain(|(at, _)| !found.adopted.contains(at));
                     free.entry(content).or_default().append(&mut copies);
                 }
+            }
+            for (content, copy) in std::mem::take(&mut found.released) {
+                let date = self.shown_copy(copy).map(|shown| (copy, shown.date));
+                free.entry(content).or_default().extend(date);
             }
             for here in [false, true] {
                 lacking.retain(|(folder, pair, l)| {
