@@ -3,14 +3,12 @@
 //! It comes in steps, each a value: first messages whose octets must be read before anything can be decided
 //! about them, then whose the copies are that nothing points at, then a rename to follow, then where copies
 //! went that are gone from their folders, then everything else. After each the view is made anew.
-//!
-//! A copy that somebody moved to another folder of the target is misplaced, not missing: it is followed with
-//! its eyes only, so that it is noticed when it comes back or goes for good.
 //! Nothing is ever planned that deletes.
 
 mod folder;
 mod rename;
 mod scene;
+mod strays;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -139,48 +139,10 @@ impl<'a> FolderPlan<'a, '_> {
         lacking
     }
 
-    fn adopt(&mut self, source: Place, copy: Place, shown: &Shown) {
+    pub(super) fn adopt(&mut self, source: Place, copy: Place, shown: &Shown) {
         self.found.adopted.insert(copy);
         self.plan.records.push(Record::Adopt { source, copy });
         self.flags_at(copy, &shown.flags);
-    }
-
-    /// Whether a copy that is gone lies elsewhere, with the message's date or the one that the target had given
-    /// it; or here, with another.
-    pub(super) fn found_again(
-        &mut self,
-        lacking: &Lacking<'_>,
-        free: &mut Free,
-        here: bool,
-    ) -> bool {
-        let Some(from) = lacking.gone else {
-            return false;
-        };
-        let (source, content) = (lacking.at, lacking.row.content);
-        if here {
-            let (Some(own), Some(copies)) = (&self.pair.target, free.get_mut(&content)) else {
-                return false;
-            };
-            let here = copies.iter().position(|(at, _)| at.folder == own.folder);
-            let Some(to) = here.map(|index| copies.remove(index).0) else {
-                return false;
-            };
-            let linked = lacking.row.copy == Some(from);
-            if linked && from.folder == own.folder && from.generation != own.generation {
-                let again = Record::TargetAgain { source, from, to };
-                self.plan.records.push(again);
-                self.flags_at(to, &lacking.shown.flags);
-            } else {
-                self.adopt(source, to, lacking.shown);
-            }
-            return true;
-        }
-        let listed = self.scene.copy_row(from).map(|there| there.date);
-        let to = take(free, content, Some(lacking.row.date))
-            .or_else(|| take(free, content, Some(listed?)));
-        let strayed = to.map(|to| Record::Strayed { source, from, to });
-        self.plan.records.extend(strayed);
-        to.is_some()
     }
 
     /// Sends a message that has no copy, unless that did not help before.
@@ -264,18 +226,6 @@ impl<'a> FolderPlan<'a, '_> {
             gone: Some(copy),
             ..lacking(Some((copy, Class::MissingAtStandby)))
         })
-    }
-
-    /// Notes the flags of a copy that is left as it is.
-    fn note_flags(&mut self, copy: Place) {
-        if let (Some(known), Some(there)) = (self.scene.copy_row(copy), self.scene.shown_copy(copy))
-            && !known.flags.same(&there.flags)
-        {
-            self.plan.records.push(Record::TargetFlags {
-                target: copy,
-                flags: there.flags.clone(),
-            });
-        }
     }
 
     /// A message that was read and has no copy yet; it comes back if it still has none.
@@ -460,7 +410,7 @@ impl<'a> FolderPlan<'a, '_> {
         flags.retain_keywords(|k: &Keyword| !refused.contains(&k.as_str().to_ascii_lowercase()))
     }
 
-    fn flags_at(&mut self, copy: Place, wanted: &Flags) {
+    pub(super) fn flags_at(&mut self, copy: Place, wanted: &Flags) {
         let Some(target) = self
             .pair
             .target

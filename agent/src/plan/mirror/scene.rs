@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::folder::{FolderPlan, Found, Free, take, take_best};
 use super::{Plan, Read, Record};
 use crate::plan::identity::{ContentId, InternalDate, LogicalFolder};
-use crate::plan::view::{FolderId, Origin, Pair, Place, Row, Shown, Side, View};
+use crate::plan::view::{FolderId, Pair, Place, Row, Shown, Side, View};
 
 /// Whose a copy is.
 #[derive(Clone, Copy)]
@@ -21,7 +21,7 @@ pub(super) struct Scene<'a> {
     /// Only this folder is looked at.
     pub(super) only: Option<&'a LogicalFolder>,
     /// The target's folders by number.
-    targets: BTreeMap<FolderId, &'a Side>,
+    pub(super) targets: BTreeMap<FolderId, &'a Side>,
     /// Copies that a source row or a tombstone points at, and whose they are.
     pub(super) owners: BTreeMap<Place, Owner>,
     /// Source rows of ended generations whose message is shown again with the same date, by its place now.
@@ -357,99 +357,6 @@ impl<'a> Scene<'a> {
     /// A copy's row, of the present or an ended generation.
     pub(super) fn copy_row(&self, copy: Place) -> Option<&'a Row> {
         row_in(self.targets.get(&copy.folder)?, copy)
-    }
-
-    /// Whether somebody moved a copy from its folder to where it lies.
-    pub(super) fn strayed(&self, copy: Place) -> bool {
-        self.is_shown(copy) && self.had_strayed(copy)
-    }
-
-    /// The same of a copy that may be gone from there.
-    pub(super) fn had_strayed(&self, copy: Place) -> bool {
-        let strayed = |row: &Row| row.origin == Origin::Strayed;
-        self.copy_row(copy).is_some_and(strayed)
-    }
-
-    /// Whether a message's copy lies in another folder than its own, because somebody moved it there.
-    pub(super) fn misplaced(&self, row: &Row, copy: Place, own: Option<&Side>) -> bool {
-        let same = |there: &Row| there.content == row.content;
-        own.is_none_or(|own| own.folder != copy.folder)
-            && self.strayed(copy)
-            && self.copy_row(copy).is_some_and(same)
-    }
-
-    /// Sizes and dates of copies that are gone from where they were: an unknown message that has one of them
-    /// may be such a copy.
-    pub(super) fn gone(&self) -> BTreeSet<(u32, InternalDate)> {
-        let mut shapes = BTreeSet::new();
-        for (folder, pair) in &self.view.pairs {
-            let Some(source) = &pair.source else { continue };
-            let known = source
-                .shown
-                .iter()
-                .filter_map(|shown| source.rows.get(&shown.uid));
-            let mut back = BTreeSet::new();
-            for row in known.filter(|row| !row.quarantined) {
-                match row.copy {
-                    Some(copy) if self.is_gone(row, copy, pair.target.as_ref()) => {
-                        let rows = [Some(row), self.copy_row(copy)];
-                        shapes.extend(rows.iter().flatten().map(|row| (row.size, row.date)));
-                    }
-                    None if untouched(row) => {
-                        back.insert(row.content);
-                    }
-                    _ => {}
-                }
-            }
-            if back.is_empty() {
-                continue;
-            }
-            for buried in &self.view.tombstones {
-                if let Some(copy) = buried.copy
-                    && buried.folder == *folder
-                    && back.contains(&buried.content)
-                    && !self.is_shown(copy)
-                {
-                    shapes.insert((buried.size, buried.date));
-                }
-            }
-        }
-        shapes
-    }
-
-    /// What copies were that are gone from other folders than this.
-    fn gone_from_others(&self, pair: &Pair) -> BTreeSet<ContentId> {
-        let here = pair.target.as_ref().map(|target| target.folder);
-        let sources = self.view.pairs.values().filter_map(|p| p.source.as_ref());
-        let rows = sources.flat_map(|source| source.rows.values());
-        rows.filter(|row| !row.quarantined)
-            .filter(|row| {
-                row.copy
-                    .is_some_and(|copy| Some(copy.folder) != here && !self.is_shown(copy))
-            })
-            .map(|row| row.content)
-            .collect()
-    }
-
-    fn is_gone(&self, row: &Row, copy: Place, own: Option<&Side>) -> bool {
-        // One that strayed and holds other octets by now is none any more.
-        !self.is_shown(copy)
-            || self.strayed(copy)
-                && own.is_none_or(|own| own.folder != copy.folder)
-                && !self.misplaced(row, copy, own)
-    }
-
-    /// Unknown messages of the target that may be copies which are gone from their folders.
-    pub(super) fn strays_to_read(&self, gone: &BTreeSet<(u32, InternalDate)>) -> Read {
-        let mut read = Read::default();
-        for target in self.targets.values() {
-            let fits = unknown(target).filter(|s| gone.contains(&(s.size, s.date)));
-            let uids: Vec<u32> = fits.map(|s| s.uid).collect();
-            if !uids.is_empty() {
-                read.target.insert(target.folder, uids);
-            }
-        }
-        read
     }
 
     fn part<'b>(
