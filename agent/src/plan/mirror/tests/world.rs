@@ -323,7 +323,8 @@ impl World {
         let account = if target { &self.target } else { &self.source };
         let known = account.known.contains_key(name);
         let stood = self.stood.get(&(target, name.to_owned()));
-        known && (!self.partial || target && self.whole || account.boxes.get(name) != stood)
+        let now = account.boxes.get(name);
+        known && (!self.partial || target && self.whole || now.is_none() || now != stood)
     }
 
     /// Folders whose copies lie in another, and that one.
