@@ -73,7 +73,7 @@ impl Scene<'_> {
     pub(super) fn gone_from_others(&self, pair: &Pair) -> BTreeSet<ContentId> {
         let here = pair.target.as_ref().map(|target| target.folder);
         let sources = self.view.pairs.values().filter_map(|p| p.source.as_ref());
-        let rows = sources.flat_map(|source| source.rows.values());
+        let rows = sources.flat_map(|source| source.rows.values().chain(source.stale.values()));
         rows.filter(|row| !row.quarantined)
             .filter(|row| {
                 row.copy
