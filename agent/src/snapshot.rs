@@ -11,7 +11,7 @@ use crate::imap::{Folder, FolderStatus, Folders, Link, Listing, Mailbox, wire};
 use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::names::{Named, excluded, logical_names};
-use crate::plan::view::{FolderId, Origin, Pair, Place, Shown, Side, View};
+use crate::plan::view::{FolderId, Origin, Pair, Place, Shown, Side, Tombstone, View, add_linked};
 
 /// How long a folder must stand still after a batch whose end is not known.
 const STILL: Duration = Duration::from_millis(300);
@@ -327,7 +327,34 @@ fn side(ledger: &mut Ledger, folder: &mut SeenFolder) -> Result<Side, AgentError
     })
 }
 
-/// The planner's view: folders that changed on neither side are left out.
+/// Folders of which copies lie in another folder, and that one: where a copy strayed to, or a message's that
+/// has vanished.
+fn links(
+    strayed: Vec<(FolderId, FolderId)>,
+    tombstones: &[Tombstone],
+    source: &Seen,
+    target: &Seen,
+) -> Vec<(LogicalFolder, LogicalFolder)> {
+    fn names(seen: &Seen) -> BTreeMap<FolderId, &LogicalFolder> {
+        let folders = seen.folders.iter();
+        folders.map(|(name, f)| (f.known.id, name)).collect()
+    }
+    let (source, target) = (names(source), names(target));
+    let strayed = strayed
+        .iter()
+        .filter_map(|(from, to)| Some((*source.get(from)?, *target.get(to)?)));
+    let buried = tombstones
+        .iter()
+        .filter_map(|t| Some((&t.folder, *target.get(&t.copy?.folder)?)));
+    strayed
+        .chain(buried)
+        .filter(|(one, other)| one != other)
+        .map(|(one, other)| (one.clone(), other.clone()))
+        .collect()
+}
+
+/// The planner's view: folders that changed on neither side are left out, but for those whose copies lie in
+/// one that did, and the other way round.
 pub fn view(
     ledger: &mut Ledger,
     choice: Choice<'_>,
@@ -341,16 +368,29 @@ pub fn view(
         .chain(target.folders.keys())
         .cloned()
         .collect();
+    let moved = |f: &SeenFolder| f.listing.is_some() || f.status.is_none();
+    let changed = |name: &&LogicalFolder| {
+        let (from, to) = (source.folders.get(*name), target.folders.get(*name));
+        from.is_some_and(moved) || to.is_some_and(moved) || from.is_some() && to.is_none()
+    };
+    let mut changed: BTreeSet<LogicalFolder> = names.iter().filter(changed).cloned().collect();
+    let tombstones = ledger.tombstones(choice.triangle)?;
+    if !changed.is_empty() {
+        let links = links(
+            ledger.strayed(choice.triangle)?,
+            &tombstones,
+            source,
+            target,
+        );
+        add_linked(&mut changed, &links);
+    }
+    let target_whole = target
+        .folders
+        .values()
+        .all(|f| f.listing.is_some() || f.status.is_none());
     let mut pairs = BTreeMap::new();
-    for name in names {
+    for name in changed {
         let (from, to) = (source.folders.get_mut(&name), target.folders.get_mut(&name));
-        let moved = |f: &SeenFolder| f.listing.is_some() || f.status.is_none();
-        let changed =
-            from.as_ref().is_some_and(|f| moved(f)) || to.as_ref().is_some_and(|f| moved(f));
-        let missing = from.is_some() && to.is_none();
-        if !changed && !missing {
-            continue;
-        }
         let source = from.map(|f| side(ledger, f)).transpose()?;
         let target = to.map(|f| side(ledger, f)).transpose()?;
         // A target's folder that is gone is as good as none, but for what the ledger knows of it.
@@ -358,8 +398,9 @@ pub fn view(
     }
     Ok(View {
         pairs,
-        tombstones: ledger.tombstones(choice.triangle)?,
+        tombstones,
         known_on_source: ledger.count_messages(choice.triangle, source.corner.as_str())?,
+        target_whole,
         target_moves,
         pop_delete: choice.pop_delete,
         refused_keywords: ledger.refused_keywords(choice.triangle, target.corner)?,

@@ -93,6 +93,12 @@ impl Round<'_> {
                         )
                         .await?;
                 }
+                Next::Look => {
+                    self.site
+                        .progress
+                        .say(format!("{name}: looking for copies that are gone"));
+                    self.look_at_target(|_| true).await?;
+                }
                 Next::Rename(rename) if !dry_run => {
                     let execution = self.execution();
                     execution
@@ -127,7 +133,8 @@ impl Round<'_> {
                     mirrored.volume.bytes += done.mirrored.bytes;
                     failed_rounds = self.count_failures(failed_rounds, done.failures)?;
                     if !done.touched.is_empty() {
-                        self.look_at_target(&done.touched).await?;
+                        self.look_at_target(|name| done.touched.contains(name))
+                            .await?;
                     }
                     before = Some(plan);
                 }

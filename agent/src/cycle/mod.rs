@@ -170,10 +170,10 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Looks anew at the folders of the target that were written to.
+    /// Looks anew at the folders of the target that were written to, or at others.
     async fn look_at_target(
         &mut self,
-        touched: &BTreeSet<LogicalFolder>,
+        which: impl Fn(&LogicalFolder) -> bool,
     ) -> Result<(), AgentError> {
         let folders = self.target_link.folders().await?;
         let mut target = {
@@ -181,10 +181,10 @@ impl<'a> Round<'a> {
             self.batches = ledger.open_batches(&self.triangle.name)?;
             snapshot::seen(&folders, &mut ledger, self.choice(), Corner::Standby)?
         };
-        // What was not written to keeps the listing it has; only the rest is listed now.
+        // What is not looked at keeps the listing it has; only the rest is listed now.
         let mut kept = BTreeMap::new();
         for (name, folder) in std::mem::take(&mut target.folders) {
-            if touched.contains(&name) {
+            if which(&name) {
                 target.folders.insert(name, folder);
             } else {
                 let earlier = self.target.folders.remove(&name);

@@ -20,7 +20,7 @@ use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::mirror::Read;
 use crate::plan::names::excluded;
 use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume, left_out};
-use crate::plan::view::{Origin, Place, Side, View};
+use crate::plan::view::{FolderId, Origin, Place, Side, View};
 use crate::report::Proof;
 use crate::report::figures::{figures, folder_ref};
 use crate::snapshot::{self, Cut, Stands};
@@ -317,6 +317,7 @@ impl Round<'_> {
                 sight.primary.extend(source_entries(
                     name,
                     side,
+                    pair.target.as_ref().map(|target| target.folder),
                     &cut.primary,
                     &quarantine,
                     mirrored,
@@ -527,6 +528,7 @@ fn is_late(stands: &Stands, name: &LogicalFolder, side: &Side, uid: u32) -> bool
 fn source_entries(
     name: &LogicalFolder,
     side: &Side,
+    target: Option<FolderId>,
     cut: &Stands,
     quarantine: &[Quarantined],
     mirrored: bool,
@@ -554,7 +556,8 @@ fn source_entries(
             };
             match side.rows.get(&shown.uid) {
                 Some(row) => {
-                    let mut entry = entry(row.content, row.copy.map(|c| c.uid));
+                    let copy_here = row.copy.filter(|c| Some(c.folder) == target);
+                    let mut entry = entry(row.content, copy_here.map(|c| c.uid));
                     if mirrored && !row.flags.same(&shown.flags) {
                         // Changed after the mirror that came before: the flags of the cut count.
                         entry.flags = row.flags.clone();

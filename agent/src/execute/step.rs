@@ -87,9 +87,9 @@ impl Execution<'_> {
         let mut mailbox = Mailbox::new(&wire::encode_utf7(&name.text)).ok_or_else(unfit)?;
         let mut number = 2;
         loop {
-            let ours = self.was_ours(folder, &mailbox)?;
             let free = !self.taken.contains(mailbox.as_str());
-            if ours || (free && target.create_folder(&mailbox, name.role.as_deref()).await?) {
+            let made = free && target.create_folder(&mailbox, name.role.as_deref()).await?;
+            if made || self.was_ours(folder, &mailbox)? {
                 break;
             }
             let text = format!("{}={number}", name.text);

@@ -101,6 +101,7 @@ fn row(tuple: MessageTuple) -> Result<Row> {
         date: InternalDate(tuple.date),
         flags: tuple.flags.parse().unwrap_or_default(),
         origin: match tuple.origin {
+            3 => Origin::Strayed,
             2 => Origin::Written,
             1 => Origin::Preexisting,
             _ => Origin::Foreign,
@@ -118,6 +119,7 @@ fn origin_number(origin: Origin) -> i32 {
         Origin::Foreign => 0,
         Origin::Preexisting => 1,
         Origin::Written => 2,
+        Origin::Strayed => 3,
     }
 }
 
@@ -271,6 +273,30 @@ impl Ledger {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
+    /// Folders of the target in which copies lie that strayed, each with the source's folders that have copies
+    /// there: (source, target).
+    pub(crate) fn strayed(&mut self, triangle: &str) -> Result<Vec<(FolderId, FolderId)>> {
+        let holding: Vec<i64> = message::table
+            .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+            .filter(folder::triangle.eq(triangle))
+            .filter(message::origin.eq(origin_number(Origin::Strayed)))
+            .select(message::folder_id)
+            .distinct()
+            .load(&mut self.db)?;
+        if holding.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pairs: Vec<(i64, Option<i64>)> = message::table
+            .filter(message::copy_folder.eq_any(holding.iter().copied().map(Some)))
+            .select((message::folder_id, message::copy_folder))
+            .distinct()
+            .load(&mut self.db)?;
+        Ok(pairs
+            .into_iter()
+            .filter_map(|(source, target)| Some((FolderId(source), FolderId(target?))))
+            .collect())
+    }
+
     /// Notes when bytes were read back from an account.
     ///
     /// # Errors
@@ -417,6 +443,17 @@ pub(super) fn insert_rows(db: &mut SqliteConnection, rows: &[NewRow]) -> Result<
             ))
             .execute(db)?;
     }
+    Ok(())
+}
+
+pub(super) fn set_origin(db: &mut SqliteConnection, at: Place, origin: Origin) -> Result<()> {
+    diesel::update(message::table.find((
+        at.folder.0,
+        generation_to(at.generation),
+        i64::from(at.uid),
+    )))
+    .set(message::origin.eq(origin_number(origin)))
+    .execute(db)?;
     Ok(())
 }
 

@@ -4,12 +4,12 @@ use diesel::prelude::*;
 use maildreieck_api_spec::vocabulary::Class;
 
 use super::faults::put_in_quarantine;
-use super::messages::{content_of, copy_of, insert_rows, set_copy};
+use super::messages::{content_of, copy_of, insert_rows, set_copy, set_origin};
 use super::schema::{folder, message, quarantine, tombstone, triangle};
 use super::{Ledger, NewRow, Result, generation_of, generation_to, unsigned};
 use crate::plan::identity::{Flags, InternalDate, LogicalFolder, MemberId};
 use crate::plan::mirror::Record;
-use crate::plan::view::{Place, Tombstone};
+use crate::plan::view::{Origin, Place, Tombstone};
 use crate::store::Member;
 
 /// A triangle's own row.
@@ -176,6 +176,12 @@ fn apply_one(
             diesel::delete(message::table.find(key(*from))).execute(db)?;
         }
         Record::Adopt { source, copy } => set_copy(db, *source, Some(*copy))?,
+        Record::Strayed { source, from, to } => {
+            set_copy(db, *source, Some(*to))?;
+            set_origin(db, *to, Origin::Strayed)?;
+            diesel::delete(message::table.find(key(*from))).execute(db)?;
+        }
+        Record::Placed { copy } => set_origin(db, *copy, Origin::Foreign)?,
         Record::Revive {
             tombstone, source, ..
         } => {
@@ -419,7 +425,7 @@ impl Ledger {
                         date: InternalDate(date),
                         flags,
                         verified_at: None,
-                        origin: crate::plan::view::Origin::Written,
+                        origin: Origin::Written,
                         member: None,
                     };
                     insert_rows(db, &[row])?;

@@ -1,13 +1,14 @@
 //! The mirror plan: from what both accounts show and the ledger knows to what has to be done.
 //!
 //! It comes in steps, each a value: first messages whose octets must be read before anything can be decided
-//! about them, then whose the copies are that nothing points at, then a rename to follow, then everything
-//! else. After each the view is made anew.
+//! about them, then whose the copies are that nothing points at, then a rename to follow, then where copies
+//! went that are gone from their folders, then everything else. After each the view is made anew.
 //! Nothing is ever planned that deletes.
 
 mod folder;
 mod rename;
 mod scene;
+mod strays;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,8 @@ pub enum Next {
     Rename(Rename),
     /// Read these messages, then plan again.
     Read(Read),
+    /// Copies are gone from their folders: list every folder of the target, then plan again.
+    Look,
     /// Everything else.
     Act(Plan),
 }
@@ -93,6 +96,14 @@ pub enum Record {
     },
     /// A copy that the target already holds.
     Adopt { source: Place, copy: Place },
+    /// A copy that is gone from its folder lies in another: somebody moved it.
+    Strayed {
+        source: Place,
+        from: Place,
+        to: Place,
+    },
+    /// A copy that had strayed lies where it belongs: its message was moved there.
+    Placed { copy: Place },
     /// A message that vanished on the source.
     Tombstone { source: Place },
     /// A copy that vanished on the target.
@@ -237,6 +248,16 @@ pub fn plan(view: &View, guard: Guard, history: History, confirmed: Option<&str>
     if let Some((_, rename)) = rename {
         return Next::Rename(rename);
     }
+    let gone = scene.gone();
+    if !gone.is_empty() {
+        if !view.target_whole {
+            return Next::Look;
+        }
+        let read = scene.strays_to_read(&gone);
+        if !read.target.is_empty() {
+            return Next::Read(read);
+        }
+    }
     let mut plan = scene.decide();
     let mut counted = plan.lost;
     if view.pop_delete {
@@ -269,7 +290,7 @@ fn hold_back(plan: &mut Plan) {
         .collect();
     plan.records.retain(|record| {
         // What becomes of a moved message is decided when its move is.
-        if let Record::Adopt { source, .. } = record {
+        if let Record::Adopt { source, .. } | Record::Strayed { source, .. } = record {
             return !moved.contains(source);
         }
         !matches!(

@@ -1,7 +1,7 @@
 //! What a planner sees: folders of both accounts side by side, each with what is listed now and what the
 //! ledger knows of it. Values only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -34,6 +34,8 @@ pub enum Origin {
     Preexisting,
     /// We wrote it.
     Written,
+    /// Somebody put a copy there that has gone from its own folder: it is misplaced.
+    Strayed,
 }
 
 /// A message as a listing shows it.
@@ -94,7 +96,7 @@ pub struct Side {
     /// Whether the server no longer lists the folder.
     pub gone: bool,
     /// Messages that cannot be copied and stay where they are, with no row: quarantined when they were read.
-    pub unreadable: std::collections::BTreeSet<u32>,
+    pub unreadable: BTreeSet<u32>,
 }
 
 /// A folder of the source and its counterpart.
@@ -144,7 +146,25 @@ impl View {
     }
 }
 
-/// Everything that a mirror plan is made from. Folders that changed on neither side are left out.
+/// Adds the folders without which nothing can be decided about those that changed: where copies of one lie in
+/// another, both are needed.
+pub fn add_linked(changed: &mut BTreeSet<LogicalFolder>, links: &[(LogicalFolder, LogicalFolder)]) {
+    loop {
+        let before = changed.len();
+        for (one, other) in links {
+            if changed.contains(one) != changed.contains(other) {
+                changed.insert(one.clone());
+                changed.insert(other.clone());
+            }
+        }
+        if changed.len() == before {
+            return;
+        }
+    }
+}
+
+/// Everything that a mirror plan is made from. Folders that changed on neither side, and of which no copy lies
+/// in one that did, are left out.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     /// The folders.
@@ -153,10 +173,12 @@ pub struct View {
     pub tombstones: Vec<Tombstone>,
     /// Messages that the ledger knows on the source, in all folders: what a share is taken of.
     pub known_on_source: u64,
+    /// Whether every folder of the target has been listed in this run, changed or not.
+    pub target_whole: bool,
     /// Whether the target can move messages (RFC 6851).
     pub target_moves: bool,
     /// Whether the source's clients fetch by POP and delete: that mail vanishes is ordinary then.
     pub pop_delete: bool,
     /// What the target's servers refused: keywords, lower case.
-    pub refused_keywords: std::collections::BTreeSet<String>,
+    pub refused_keywords: BTreeSet<String>,
 }

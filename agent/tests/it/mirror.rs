@@ -259,6 +259,130 @@ fn a_restored_mailbox_copies_nothing_again_and_loses_nothing() {
 }
 
 #[test]
+fn what_is_moved_on_the_standby_is_misplaced_and_sent_no_more() {
+    let site = Site::new();
+    site.primary().create("Projekte").unwrap();
+    site.fill("INBOX", 1, 6);
+    site.once().exits(0);
+    let mut standby = site.standby();
+    standby.create("Anderswo").unwrap();
+    let uids = Site::uids(&mut standby, "INBOX");
+    standby.move_to("INBOX", &uids[..2], "Anderswo").unwrap();
+    standby.move_to("INBOX", &uids[2..3], "Projekte").unwrap();
+    let misplaced = ["misplaced standby"; 3];
+    assert_eq!(site.agent(&["reconcile"]).exits(3).classes(), misplaced);
+    for _ in 0..2 {
+        let said = site.once().exits(3);
+        assert_eq!((said.sent(), said.repairs()), (0, vec![]));
+        assert_eq!(said.classes(), misplaced);
+        assert_eq!(site.standby().account().unwrap().messages(), 6);
+    }
+    // While others flow, and where only the folder changes in which they lie.
+    site.fill("INBOX", 10, 1);
+    assert_eq!(site.once().exits(3).sent(), 1);
+    let back = Site::uids(&mut standby, "Anderswo");
+    standby.move_to("Anderswo", &back[..1], "INBOX").unwrap();
+    standby.delete("Anderswo", &back[1..]).unwrap();
+    let said = site.once().exits(3);
+    assert_eq!(
+        (said.sent(), said.repairs(), said.classes()),
+        (
+            1,
+            vec!["missing_at_standby standby".to_owned()],
+            vec!["misplaced standby".to_owned()]
+        )
+    );
+    let back = Site::uids(&mut standby, "Projekte");
+    standby.delete("Projekte", &back).unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (1, vec![]));
+    site.assert_equal();
+    assert_eq!(site.once().exits(0).sent(), 0);
+}
+
+#[test]
+fn a_misplaced_copy_that_alone_is_deleted_is_put_back() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 3);
+    site.once().exits(0);
+    let mut standby = site.standby();
+    standby.create("Anderswo").unwrap();
+    let uids = Site::uids(&mut standby, "INBOX");
+    standby.move_to("INBOX", &uids[..1], "Anderswo").unwrap();
+    assert_eq!(site.agent(&["mirror"]).exits(0).sent(), 0);
+    // Nothing but that folder changes: the source's is loaded with it.
+    let there = Site::uids(&mut standby, "Anderswo");
+    standby.delete("Anderswo", &there).unwrap();
+    assert_eq!(site.agent(&["mirror"]).exits(0).sent(), 1);
+    site.once().exits(0);
+    assert_eq!(site.standby().messages("INBOX").unwrap().len(), 3);
+}
+
+#[test]
+fn a_misplaced_copy_outlives_new_uids_and_moves_on_the_primary() {
+    let site = Site::new();
+    site.primary().create("Projekte").unwrap();
+    site.fill("INBOX", 1, 4);
+    site.once().exits(0);
+    let mut standby = site.standby();
+    standby.create("Anderswo").unwrap();
+    let uids = Site::uids(&mut standby, "INBOX");
+    standby.move_to("INBOX", &uids[..2], "Anderswo").unwrap();
+    site.once().exits(3);
+    for (dovecot, which) in [(&site.primary, "primary"), (&site.standby, "standby")] {
+        dovecot.renew_uidvalidity(USER, &Place::Inbox).unwrap();
+        let said = site.once().exits(3);
+        assert_eq!(
+            (said.sent(), said.classes()),
+            (0, vec!["misplaced standby".to_owned(); 2]),
+            "{which}"
+        );
+    }
+    let mut primary = site.primary();
+    let moved = Site::uids(&mut primary, "INBOX");
+    primary.move_to("INBOX", &moved[..1], "Projekte").unwrap();
+    let said = site.once().exits(3);
+    assert_eq!(
+        (said.sent(), said.classes()),
+        (0, vec!["misplaced standby".to_owned(); 2])
+    );
+    let mut standby = site.standby();
+    let there = Site::uids(&mut standby, "Anderswo");
+    standby
+        .move_to("Anderswo", &there[..1], "Projekte")
+        .unwrap();
+    standby.move_to("Anderswo", &there[1..], "INBOX").unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+    standby.delete_folder("Anderswo").unwrap();
+    site.assert_equal();
+}
+
+#[test]
+fn a_folder_renamed_on_the_standby_sends_nothing_and_holds_nothing() {
+    let site = Site::new();
+    site.primary().create("Akten").unwrap();
+    site.fill("Akten", 1, 40);
+    site.fill("INBOX", 50, 2);
+    site.once().exits(0);
+    let mut standby = site.standby();
+    standby.rename("Akten", "Ablage").unwrap();
+    for _ in 0..2 {
+        let said = site.once().exits(3);
+        assert_eq!((said.sent(), said.repairs()), (0, vec![]));
+        assert!(said.triangle()["halt"].is_null(), "{}", said.json);
+        assert_eq!(said.classes(), vec!["misplaced standby"; 40]);
+    }
+    assert_eq!(site.standby().account().unwrap().messages(), 42);
+    standby.delete_folder("Akten").unwrap();
+    standby.rename("Ablage", "Akten").unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+    site.assert_equal();
+    assert_eq!(site.once().exits(0).sent(), 0);
+}
+
+#[test]
 fn the_guard_holds_back_and_new_mail_still_flows() {
     let site = Site::new();
     site.fill("INBOX", 1, 40);

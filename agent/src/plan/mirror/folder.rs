@@ -16,6 +16,10 @@ pub(super) struct Found {
     pub(super) places: BTreeSet<Place>,
     /// Tombstones whose message is back.
     pub(super) tombstones: BTreeSet<i64>,
+    /// Copies on the target that nothing pointed at.
+    pub(super) adopted: BTreeSet<Place>,
+    /// Misplaced copies whose message has found one in its own folder.
+    pub(super) released: Vec<(ContentId, Place)>,
 }
 
 /// Copies on the target that nothing points at, by content.
@@ -44,8 +48,19 @@ pub(super) struct Lacking<'a> {
     pub(super) shown: &'a Shown,
     /// The copy that it had, and what became of it.
     pub(super) had: Option<(Place, Class)>,
+    /// The copy that is gone from where it was, if it may have strayed.
+    pub(super) gone: Option<Place>,
+    /// Whether it has a copy, which lies in another folder than its own.
+    pub(super) misplaced: bool,
     /// How often that has been put back.
     pub(super) put_backs: u32,
+}
+
+impl Lacking<'_> {
+    /// When it takes a copy that is free, after others.
+    fn turn(&self) -> u8 {
+        u8::from(self.misplaced) + u8::from(self.misplaced || self.gone.is_some())
+    }
 }
 
 /// The part of the plan that concerns one folder.
@@ -58,29 +73,37 @@ pub(super) struct FolderPlan<'a, 'b> {
 }
 
 impl<'a> FolderPlan<'a, '_> {
-    pub(super) fn decide(&mut self) {
+    /// Decides what this folder alone can tell; what still lacks its copy then.
+    pub(super) fn decide(&mut self) -> Vec<Lacking<'a>> {
+        let mut lacking = Vec::new();
         if let Some(source) = &self.pair.source {
             let mut free = self.scene.free_copies(self.pair);
-            let mut lacking = self.messages(source);
-            // The copy with the same date first, so that none takes another's.
-            for dated in [true, false] {
+            lacking = self.messages(source);
+            // The copy with the same date first, so that none takes another's, and what has none before what
+            // may have one elsewhere.
+            for (turn, dated) in [(0, true), (1, true), (0, false), (2, true)] {
                 lacking.retain(|l| {
+                    if l.turn() != turn {
+                        return true;
+                    }
                     let date = dated.then_some(l.row.date);
                     let copy = take(&mut free, l.row.content, date);
                     if let Some(copy) = copy {
                         self.adopt(l.at, copy, l.shown);
+                        let released = l.row.copy.filter(|_| l.misplaced);
+                        let released = released.map(|copy| (l.row.content, copy));
+                        self.found.released.extend(released);
                     }
                     copy.is_none()
                 });
             }
-            for l in &lacking {
-                self.make(l);
-            }
+            lacking.retain(|l| !l.misplaced);
             if self.pair.target.as_ref().is_none_or(|t| t.gone) && !source.gone {
                 self.plan.create.insert(self.folder.clone());
             }
         }
         self.forget_foreign();
+        lacking
     }
 
     /// Goes through what the source shows: what is new is copied, what has its copy is compared. What has none
@@ -116,13 +139,14 @@ impl<'a> FolderPlan<'a, '_> {
         lacking
     }
 
-    fn adopt(&mut self, source: Place, copy: Place, shown: &Shown) {
+    pub(super) fn adopt(&mut self, source: Place, copy: Place, shown: &Shown) {
+        self.found.adopted.insert(copy);
         self.plan.records.push(Record::Adopt { source, copy });
         self.flags_at(copy, &shown.flags);
     }
 
     /// Sends a message that has no copy, unless that did not help before.
-    fn make(&mut self, lacking: &Lacking<'_>) {
+    pub(super) fn make(&mut self, lacking: &Lacking<'_>) {
         let source = lacking.at;
         if lacking.put_backs > 0 {
             self.plan.records.push(Record::DoesNotStay { source });
@@ -151,6 +175,8 @@ impl<'a> FolderPlan<'a, '_> {
             row,
             shown,
             had,
+            gone: None,
+            misplaced: false,
             put_backs: row.put_backs,
         };
         let target = self.pair.target.as_ref();
@@ -170,11 +196,21 @@ impl<'a> FolderPlan<'a, '_> {
                     flags: there.flags.clone(),
                 });
             }
+            if known.is_some_and(|known| known.origin == Origin::Strayed) {
+                self.plan.records.push(Record::Placed { copy });
+            }
             let repair = row.flags.same(&shown.flags);
             self.flags(target.folder, &shown.flags, there, repair);
             return None;
         }
-        if here.is_none() && self.scene.is_shown(copy) {
+        if self.scene.misplaced(row, copy, target) {
+            self.note_flags(copy);
+            return Some(Lacking {
+                misplaced: true,
+                ..lacking(None)
+            });
+        }
+        if here.is_none() && self.scene.is_shown(copy) && !self.scene.strayed(copy) {
             // A move or a rename was written down, and the copy has not followed it.
             if self.moves(copy) {
                 self.move_copy(copy, at);
@@ -186,7 +222,10 @@ impl<'a> FolderPlan<'a, '_> {
                 ..lacking(None)
             });
         }
-        Some(lacking(Some((copy, Class::MissingAtStandby))))
+        Some(Lacking {
+            gone: Some(copy),
+            ..lacking(Some((copy, Class::MissingAtStandby)))
+        })
     }
 
     /// A message that was read and has no copy yet; it comes back if it still has none.
@@ -196,6 +235,8 @@ impl<'a> FolderPlan<'a, '_> {
             row,
             shown,
             had: None,
+            gone: None,
+            misplaced: false,
             put_backs: 0,
         };
         if !untouched(row) {
@@ -222,6 +263,10 @@ impl<'a> FolderPlan<'a, '_> {
                     // Lost, or of an ended generation: the next round sees it as this message's own.
                     return None;
                 }
+                if self.scene.strayed(copy) {
+                    // Misplaced it was and stays.
+                    return None;
+                }
                 if self.moves(copy) {
                     self.move_copy(copy, at);
                     return None;
@@ -243,6 +288,7 @@ impl<'a> FolderPlan<'a, '_> {
                 self.adopt(at, copy, shown);
                 return None;
             }
+            lacking.gone = copy;
         }
         Some(lacking)
     }
@@ -364,7 +410,7 @@ impl<'a> FolderPlan<'a, '_> {
         flags.retain_keywords(|k: &Keyword| !refused.contains(&k.as_str().to_ascii_lowercase()))
     }
 
-    fn flags_at(&mut self, copy: Place, wanted: &Flags) {
+    pub(super) fn flags_at(&mut self, copy: Place, wanted: &Flags) {
         let Some(target) = self
             .pair
             .target

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::folder::{FolderPlan, Found, Free, take_best};
+use super::folder::{FolderPlan, Found, Free, take, take_best};
 use super::{Plan, Read, Record};
 use crate::plan::identity::{ContentId, InternalDate, LogicalFolder};
-use crate::plan::view::{Pair, Place, Row, Shown, Side, View};
+use crate::plan::view::{FolderId, Pair, Place, Row, Shown, Side, View};
 
 /// Whose a copy is.
 #[derive(Clone, Copy)]
@@ -20,6 +20,8 @@ pub(super) struct Scene<'a> {
     pub(super) view: &'a View,
     /// Only this folder is looked at.
     pub(super) only: Option<&'a LogicalFolder>,
+    /// The target's folders by number.
+    pub(super) targets: BTreeMap<FolderId, &'a Side>,
     /// Copies that a source row or a tombstone points at, and whose they are.
     pub(super) owners: BTreeMap<Place, Owner>,
     /// Source rows of ended generations whose message is shown again with the same date, by its place now.
@@ -118,6 +120,7 @@ impl<'a> Scene<'a> {
         let mut scene = Self {
             view,
             only: None,
+            targets: BTreeMap::new(),
             owners: BTreeMap::new(),
             again: BTreeMap::new(),
             vanished: BTreeMap::new(),
@@ -128,6 +131,8 @@ impl<'a> Scene<'a> {
         let buried = buried.filter_map(|t| Some((t.copy?, Owner::Tombstone(t.id))));
         scene.owners.extend(buried);
         for pair in view.pairs.values() {
+            let target = pair.target.iter().map(|side| (side.folder, side));
+            scene.targets.extend(target);
             let Some(side) = &pair.source else { continue };
             let current = side.rows.iter().map(|(uid, row)| (place(side, *uid), row));
             let copies = current.chain(stale(side));
@@ -231,10 +236,34 @@ impl<'a> Scene<'a> {
     fn ended(&self, pair: &'a Pair) -> Vec<Record> {
         let mut free = self.free_copies(pair);
         let stale = pair.target.iter().flat_map(stale);
-        let again = stale.filter_map(|(from, row)| {
-            let owner = self.owners.get(&from)?;
-            let to = take_best(&mut free, row.content, row.date)?;
-            Some(match *owner {
+        let mut stale: Vec<(Place, &Row)> = stale
+            .filter(|(from, _)| self.owners.contains_key(from))
+            .collect();
+        let mut again = Vec::new();
+        for dated in [true, false] {
+            stale.retain(|(from, row)| {
+                let to = take(&mut free, row.content, dated.then_some(row.date));
+                again.extend(to.map(|to| (*from, to)));
+                to.is_none()
+            });
+            // With another date it may be the copy of a message whose batch was cut off, or one that strayed
+            // here.
+            if dated && !stale.is_empty() {
+                let elsewhere = self.gone_from_others(pair);
+                stale.retain(|(_, row)| !elsewhere.contains(&row.content));
+            }
+            let unlinked = |row: &&Row| row.copy.is_none() && !row.quarantined && !untouched(row);
+            for row in pair
+                .source
+                .iter()
+                .flat_map(|s| s.rows.values())
+                .filter(unlinked)
+            {
+                take(&mut free, row.content, Some(row.date));
+            }
+        }
+        let again = again.into_iter().filter_map(|(from, to)| {
+            Some(match *self.owners.get(&from)? {
                 Owner::Source(source) => Record::TargetAgain { source, from, to },
                 Owner::Tombstone(tombstone) => Record::TombstoneAgain {
                     tombstone,
@@ -254,7 +283,9 @@ impl<'a> Scene<'a> {
         let here = pair.target.as_ref().map(|t| t.folder);
         let lacking = |row: &Row| match row.copy {
             None => !row.quarantined && row.put_backs == 0,
-            Some(copy) => here != Some(copy.folder) && !self.is_shown(copy),
+            Some(copy) => {
+                here != Some(copy.folder) && !self.is_shown(copy) && !self.had_strayed(copy)
+            }
         };
         let vanished = self.vanished.values().flatten();
         let vanished: Vec<(Place, &Row)> = vanished
@@ -315,26 +346,67 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn is_shown(&self, copy: Place) -> bool {
-        self.sides().any(|(side, target)| {
-            target
-                && side.folder == copy.folder
-                && side.generation == copy.generation
-                && shown_at(side, copy.uid).is_some()
-        })
+        self.shown_copy(copy).is_some()
+    }
+
+    pub(super) fn shown_copy(&self, copy: Place) -> Option<&'a Shown> {
+        let side = self.targets.get(&copy.folder)?;
+        shown_at(side, copy.uid).filter(|_| side.generation == copy.generation)
+    }
+
+    /// A copy's row, of the present or an ended generation.
+    pub(super) fn copy_row(&self, copy: Place) -> Option<&'a Row> {
+        row_in(self.targets.get(&copy.folder)?, copy)
+    }
+
+    fn part<'b>(
+        &'b self,
+        folder: &'b LogicalFolder,
+        pair: &'a Pair,
+        plan: &'b mut Plan,
+        found: &'b mut Found,
+    ) -> FolderPlan<'a, 'b> {
+        FolderPlan {
+            scene: self,
+            folder,
+            pair,
+            plan,
+            found,
+        }
     }
 
     pub(super) fn decide(&self) -> Plan {
         let mut plan = Plan::default();
         let mut found = Found::default();
+        let mut lacking = Vec::new();
         for (folder, pair) in self.pairs() {
-            FolderPlan {
-                scene: self,
-                folder,
-                pair,
-                plan: &mut plan,
-                found: &mut found,
+            let mut part = self.part(folder, pair, &mut plan, &mut found);
+            let left = part.decide();
+            lacking.extend(left.into_iter().map(|l| (folder, pair, l)));
+        }
+        // Each folder has taken what lies in it; what is left may be a copy that strayed.
+        if lacking.iter().any(|(.., l)| l.gone.is_some()) {
+            let mut free = Free::new();
+            for (_, pair) in self.pairs() {
+                for (content, mut copies) in self.free_copies(pair) {
+                    copies.retain(|(at, _)| !found.adopted.contains(at));
+                    free.entry(content).or_default().append(&mut copies);
+                }
             }
-            .decide();
+            for (content, copy) in std::mem::take(&mut found.released) {
+                let date = self.shown_copy(copy).map(|shown| (copy, shown.date));
+                free.entry(content).or_default().extend(date);
+            }
+            for here in [false, true] {
+                lacking.retain(|(folder, pair, l)| {
+                    let mut part = self.part(folder, pair, &mut plan, &mut found);
+                    !part.found_again(l, &mut free, here)
+                });
+            }
+        }
+        for (folder, pair, lacking) in &lacking {
+            let mut part = self.part(folder, pair, &mut plan, &mut found);
+            part.make(lacking);
         }
         for source in self.vanished.values().flatten() {
             if !found.places.contains(source) {

@@ -5,6 +5,7 @@ mod world;
 
 use self::world::{Mail, World};
 use super::*;
+use crate::plan::view::Origin;
 
 fn steps(world: &mut World, expected: &[&str]) {
     for (i, expected) in expected.iter().enumerate() {
@@ -654,4 +655,258 @@ fn what_cannot_be_read_is_left_where_it_is() {
     side.unreadable.insert(2);
     let next = plan(&view, Guard::default(), History::default(), None);
     assert_eq!(w.show(&next), "nothing\n");
+}
+
+#[test]
+fn what_is_moved_on_the_target_is_misplaced_until_it_comes_back() {
+    let mut w = mirrored(&["a", "b"]);
+    w.target.move_to("INBOX", 1, "Else");
+    let mut gone = w.clone();
+    steps(
+        &mut w,
+        &[
+            "read target Else [1]",
+            "strayed INBOX:1 to Else:1 of INBOX:1",
+            "nothing",
+        ],
+    );
+    w.source.mark("INBOX", 1, "\\Seen");
+    steps(&mut w, &["source flags INBOX:1 \"\\\\Seen\"", "nothing"]);
+    w.target.move_to("Else", 1, "INBOX");
+    steps(
+        &mut w,
+        &[
+            "read target INBOX [3]",
+            "adopt INBOX:3 of INBOX:1
+             flags INBOX [3] +\\Seen",
+            "forget Else:1
+             target flags INBOX:3 \"\\\\Seen\"",
+            "nothing",
+        ],
+    );
+    assert_eq!(w.sent, []);
+    // It goes on to another folder, and then for good: it is put back, once.
+    gone.settle();
+    gone.target.move_to("Else", 1, "Third");
+    steps(
+        &mut gone,
+        &[
+            "read target Third [1]",
+            "strayed Else:1 to Third:1 of INBOX:1",
+            "nothing",
+        ],
+    );
+    gone.target.delete("Third", 1);
+    steps(
+        &mut gone,
+        &[
+            "forget Third:1 of INBOX:1
+             send INBOX:1 to INBOX missing_at_standby",
+            "nothing",
+        ],
+    );
+    gone.target.move_to("INBOX", 3, "Else");
+    gone.settle();
+    gone.target.delete("Else", 2);
+    steps(
+        &mut gone,
+        &["does not stay INBOX:1", "forget Else:2", "nothing"],
+    );
+    assert_eq!(gone.sent.len(), 1);
+}
+
+#[test]
+fn a_stray_stands_for_one_copy_of_its_date() {
+    let mut w = World::new();
+    for date in [1, 1, 2] {
+        w.source.deliver("INBOX", Mail::new("equal").at(date));
+    }
+    w.settle();
+    w.sent.clear();
+    w.target.move_to("INBOX", 2, "Else");
+    for uid in [1, 3] {
+        w.target.delete("INBOX", uid);
+    }
+    steps(
+        &mut w,
+        &[
+            "read target Else [1]",
+            "strayed INBOX:1 to Else:1 of INBOX:1
+             forget INBOX:2 of INBOX:2
+             forget INBOX:3 of INBOX:3
+             send INBOX:2 to INBOX missing_at_standby
+             send INBOX:3 to INBOX missing_at_standby",
+            "nothing",
+        ],
+    );
+}
+
+#[test]
+fn a_folder_renamed_on_the_target_sends_nothing_and_is_not_held() {
+    let mut w = thirty();
+    w.target.rename("INBOX", "Else");
+    w.step();
+    let strayed = w.step();
+    assert!(!strayed.contains("held") && strayed.contains("create INBOX"));
+    assert_eq!(strayed.matches("strayed").count(), 30);
+    steps(&mut w, &["nothing"]);
+    // New mail finds its folder.
+    w.source.deliver("INBOX", "new");
+    steps(&mut w, &["copy INBOX [31]", "nothing"]);
+    w.target.boxes.remove("INBOX");
+    w.target.rename("Else", "INBOX");
+    w.settle();
+    assert_eq!(w.sent, vec![("INBOX".to_owned(), "new".to_owned()); 2]);
+    assert_eq!(w.target.boxes["INBOX"].mails.len(), 31);
+}
+
+#[test]
+fn the_guard_does_not_count_what_strayed() {
+    let mut w = thirty();
+    for uid in 1..=30 {
+        if uid <= 25 {
+            w.target.move_to("INBOX", uid, "Else");
+        } else {
+            w.target.delete("INBOX", uid);
+        }
+    }
+    w.step();
+    assert!(!w.step().contains("held"));
+    w.settle();
+    assert_eq!(w.sent.len(), 5);
+    for uid in 1..=25 {
+        w.target.delete("Else", uid);
+    }
+    assert!(w.step().contains("held 25 of 30"));
+}
+
+#[test]
+fn a_misplaced_copy_stays_where_its_message_is_moved_on_the_source() {
+    // Elsewhere: nothing follows. To where the copy lies: it is in its place.
+    let mut w = mirrored(&["a", "b"]);
+    w.target.move_to("INBOX", 1, "Else");
+    w.settle();
+    let mut there = w.clone();
+    w.source.move_to("INBOX", 1, "Done");
+    steps(
+        &mut w,
+        &[
+            "read source Done [1]",
+            "create Done
+             moved INBOX:1 to Done:1",
+            "nothing",
+        ],
+    );
+    w.target.move_to("Else", 1, "Done");
+    w.settle();
+    assert_eq!((w.sent.len(), w.tombstones.len()), (0, 0));
+    there.source.move_to("INBOX", 1, "Else");
+    steps(
+        &mut there,
+        &[
+            "read source Else [1]",
+            "moved INBOX:1 to Else:1",
+            "placed Else:1",
+            "nothing",
+        ],
+    );
+    // Moved on both sides at once.
+    let mut both = mirrored(&["a", "b"]);
+    both.source.move_to("INBOX", 1, "Done");
+    both.target.move_to("INBOX", 1, "Done");
+    both.settle();
+    assert_eq!((both.sent.len(), both.tombstones.len()), (0, 0));
+    let mut apart = mirrored(&["a", "b"]);
+    apart.source.move_to("INBOX", 1, "Done");
+    apart.target.move_to("INBOX", 1, "Else");
+    apart.settle();
+    assert_eq!((apart.sent.len(), apart.tombstones.len()), (0, 0));
+}
+
+#[test]
+fn new_uids_on_either_side_keep_a_misplaced_copy() {
+    for (source, inbox, other) in [
+        (true, false, false),
+        (false, true, false),
+        (false, false, true),
+        (true, true, true),
+    ] {
+        let mut w = mirrored(&["a", "b"]);
+        w.target.move_to("INBOX", 1, "Else");
+        w.settle();
+        if source {
+            w.source.renumber("INBOX");
+        }
+        if inbox {
+            w.target.renumber("INBOX");
+        }
+        if other {
+            w.target.renumber("Else");
+        }
+        w.settle();
+        let (at, row) = w.source.rows.iter().next().unwrap();
+        let copy = row.copy.unwrap();
+        assert_eq!(w.target.name_of(copy.folder), Some("Else"), "{at:?}");
+        assert_eq!(w.target.rows[&copy].origin, Origin::Strayed);
+        w.target.delete("Else", copy.uid);
+        w.settle();
+        assert_eq!(w.sent.len(), 1);
+    }
+}
+
+#[test]
+fn a_message_that_comes_back_after_its_copy_strayed_is_not_sent() {
+    let mut w = mirrored(&["a"]);
+    let mail = w.source.delete("INBOX", 1);
+    w.settle();
+    w.target.move_to("INBOX", 1, "Else");
+    w.settle();
+    w.source.deliver("INBOX", mail);
+    w.settle();
+    assert_eq!(w.sent, []);
+}
+
+#[test]
+fn a_stray_is_looked_for_in_folders_that_did_not_change() {
+    let mut w = World::new();
+    (w.partial, w.whole) = (true, false);
+    w.source.deliver("INBOX", "a");
+    w.settle();
+    // Somebody copies it elsewhere; a run later the first is gone.
+    w.target.deliver("Else", "a");
+    w.settle();
+    w.target.delete("INBOX", 1);
+    steps(
+        &mut w,
+        &[
+            "look",
+            "read target Else [1]",
+            "strayed INBOX:1 to Else:1 of INBOX:1",
+            "nothing",
+        ],
+    );
+    w.end_run();
+    steps(&mut w, &["nothing"]);
+    // Then that folder alone changes.
+    w.target.delete("Else", 1);
+    steps(
+        &mut w,
+        &[
+            "look",
+            "forget Else:1 of INBOX:1
+             send INBOX:1 to INBOX missing_at_standby",
+            "nothing",
+        ],
+    );
+}
+
+#[test]
+fn a_stray_whose_octets_changed_is_none() {
+    let mut w = mirrored(&["a"]);
+    w.target.move_to("INBOX", 1, "Else");
+    w.settle();
+    let copy = w.source.rows.values().next().unwrap().copy.unwrap();
+    w.target.rows.get_mut(&copy).unwrap().content = ContentId::of(b"other");
+    w.settle();
+    assert_eq!(w.sent, [("INBOX".to_owned(), "a".to_owned())]);
 }

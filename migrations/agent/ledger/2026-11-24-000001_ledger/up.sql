@@ -31,7 +31,7 @@ CREATE TABLE message (
     date            BIGINT  NOT NULL,
     flags           TEXT    NOT NULL,
     verified_at     BIGINT,               -- when its bytes were last read from this account
-    origin          INTEGER NOT NULL,     -- 0 foreign, 1 preexisting, 2 written by us
+    origin          INTEGER NOT NULL,     -- 0 foreign, 1 preexisting, 2 written by us, 3 a copy that strayed
     member          BLOB,                 -- its place in the store (source)
     copy_folder     BIGINT,               -- its copy on the target (source)
     copy_generation INTEGER,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::super::*;
 use crate::plan::identity::MemberId;
-use crate::plan::view::{Origin, Pair, Row, Shown, Side, Tombstone};
+use crate::plan::view::{Origin, Pair, Row, Shown, Side, Tombstone, add_linked};
 
 /// A message in an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl From<&str> for Mail {
 }
 
 /// A folder on a server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {
     pub uidvalidity: u32,
     pub uidnext: u32,
@@ -159,7 +159,7 @@ impl Account {
         }
     }
 
-    fn side(&self, name: &str) -> Option<Side> {
+    fn side(&self, name: &str, listed: bool) -> Option<Side> {
         let known = self.known.get(name)?;
         let mailbox = self.boxes.get(name);
         let mut side = Side {
@@ -186,6 +186,10 @@ impl Account {
             } else {
                 side.stale.insert((at.generation, at.uid), row.clone());
             }
+        }
+        if !listed {
+            // Then only what the ledger knows is shown.
+            side.shown.retain(|s| side.rows.contains_key(&s.uid));
         }
         Some(side)
     }
@@ -222,6 +226,12 @@ pub struct World {
     pub target: Account,
     pub tombstones: Vec<Tombstone>,
     pub moves: bool,
+    /// Whether folders that stand where they stood are left out of the view, as the snapshot does.
+    pub partial: bool,
+    /// Whether all folders of the target have been listed.
+    pub whole: bool,
+    /// Where all folders stood when there was nothing left to do: whether on the target, and the name.
+    stood: BTreeMap<(bool, String), Mailbox>,
     pub refused: BTreeSet<String>,
     pub guard: Guard,
     pub confirmed: Option<String>,
@@ -254,6 +264,9 @@ impl World {
             target: Account::new(100),
             tombstones: Vec::new(),
             moves: true,
+            partial: false,
+            whole: true,
+            stood: BTreeMap::new(),
             refused: BTreeSet::new(),
             guard: Guard::default(),
             confirmed: None,
@@ -273,21 +286,78 @@ impl World {
             .keys()
             .chain(self.target.known.keys())
             .collect();
+        let logical = |name: &str| LogicalFolder::from_stored(name);
+        let mut seen: BTreeSet<LogicalFolder> = names
+            .iter()
+            .filter(|name| {
+                let (from, to) = (self.changed(false, name), self.changed(true, name));
+                from || to || !self.target.known.contains_key(**name)
+            })
+            .map(|name| logical(name))
+            .collect();
+        add_linked(&mut seen, &self.links());
         let pair = |name: &&String| {
             let pair = Pair {
-                source: self.source.side(name),
-                target: self.target.side(name),
+                source: self.source.side(name, self.changed(false, name)),
+                target: self.target.side(name, self.changed(true, name)),
             };
-            (LogicalFolder::from_stored(name), pair)
+            (logical(name), pair)
         };
         View {
             pop_delete: false,
-            pairs: names.iter().map(pair).collect(),
+            pairs: names
+                .iter()
+                .filter(|name| seen.contains(&logical(name)))
+                .map(pair)
+                .collect(),
+            target_whole: self.whole,
             tombstones: self.tombstones.clone(),
             known_on_source: u64::try_from(self.source.rows.len()).unwrap(),
             target_moves: self.moves,
             refused_keywords: self.refused.clone(),
         }
+    }
+
+    /// Whether a folder does not stand where it stood, so that it is listed.
+    fn changed(&self, target: bool, name: &str) -> bool {
+        let account = if target { &self.target } else { &self.source };
+        let known = account.known.contains_key(name);
+        let stood = self.stood.get(&(target, name.to_owned()));
+        let now = account.boxes.get(name);
+        known && (!self.partial || target && self.whole || now.is_none() || now != stood)
+    }
+
+    /// Folders whose copies lie in another, and that one.
+    fn links(&self) -> Vec<(LogicalFolder, LogicalFolder)> {
+        let strayed = self.source.rows.iter().filter_map(|(at, row)| {
+            let copy = row.copy?;
+            let strayed = self.target.rows.get(&copy)?.origin == Origin::Strayed;
+            strayed.then_some((self.source.name_of(at.folder)?.to_owned(), copy))
+        });
+        let buried = self.tombstones.iter();
+        let buried = buried.filter_map(|t| Some((t.folder.as_str().to_owned(), t.copy?)));
+        strayed
+            .chain(buried)
+            .filter_map(|(name, copy)| {
+                let to = self.target.name_of(copy.folder)?;
+                let logical = LogicalFolder::from_stored;
+                Some((logical(&name), logical(to)))
+            })
+            .collect()
+    }
+
+    /// A run has come to its end: what stands now need not be listed again.
+    pub fn end_run(&mut self) {
+        let side = |target, account: &Account| -> Vec<_> {
+            let boxes = account.boxes.iter();
+            boxes
+                .map(|(name, mailbox)| ((target, name.clone()), mailbox.clone()))
+                .collect()
+        };
+        let mut stood = side(false, &self.source);
+        stood.extend(side(true, &self.target));
+        self.stood = stood.into_iter().collect();
+        self.whole = !self.partial;
     }
 
     pub fn next(&mut self) -> Next {
@@ -315,6 +385,7 @@ impl World {
             let next = self.next();
             if let Next::Act(plan) = &next {
                 if plan.is_empty() {
+                    self.end_run();
                     return acts;
                 }
                 acts += 1;
@@ -329,6 +400,10 @@ impl World {
         match next {
             Next::Rename(rename) => self.follow_rename(rename, budget),
             Next::Read(read) => self.read(read, budget),
+            Next::Look => {
+                self.whole = true;
+                Ok(())
+            }
             Next::Act(plan) => self.act(plan, budget),
         }
     }
@@ -550,6 +625,14 @@ impl World {
                 self.target.rows.remove(from);
             }
             Record::Adopt { source, copy } => rows.get_mut(source).unwrap().copy = Some(*copy),
+            Record::Strayed { source, from, to } => {
+                rows.get_mut(source).unwrap().copy = Some(*to);
+                self.target.rows.remove(from);
+                self.target.rows.get_mut(to).unwrap().origin = Origin::Strayed;
+            }
+            Record::Placed { copy } => {
+                self.target.rows.get_mut(copy).unwrap().origin = Origin::Foreign;
+            }
             Record::Revive {
                 tombstone, source, ..
             } => {
@@ -633,6 +716,7 @@ impl World {
                     }
                 }
             }
+            Next::Look => out.push_str("look\n"),
             Next::Act(plan) => self.show_plan(plan, &mut out).unwrap(),
         }
         if out.is_empty() {
@@ -667,6 +751,10 @@ impl World {
                 Record::Adopt { source, copy } => {
                     writeln!(out, "adopt {} of {}", p(copy), p(source))
                 }
+                Record::Strayed { source, from, to } => {
+                    writeln!(out, "strayed {} to {} of {}", p(from), p(to), p(source))
+                }
+                Record::Placed { copy } => writeln!(out, "placed {}", p(copy)),
                 Record::Revive { source, .. } => writeln!(out, "revive {}", p(source)),
                 Record::Tombstone { source } => writeln!(out, "tombstone {}", p(source)),
                 Record::LeftBehind { source, copy, .. } => {
