@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use maildreieck_api_spec::problem::Problem;
 
+use crate::http::Fault;
 use crate::report::spool::SpoolError;
 
 /// Why something could not be said to the server, or was not taken.
@@ -105,17 +106,6 @@ pub enum ApiError {
     /// The spool failed.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-}
-
-/// Why no answer came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// No connection.
-    Connection,
-    /// It took too long.
-    TimeOut,
-    /// TLS did not trust the server.
-    Certificate,
 }
 
 impl ApiError {

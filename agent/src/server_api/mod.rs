@@ -1,5 +1,5 @@
 //! Talking to the server, and nothing else: enrolment, signing in, the assignment, signs of life, and the
-//! delivery of reports. This module alone names the HTTP client.
+//! delivery of reports.
 //!
 //! Nothing the server says makes the agent act beyond what these types can express, and everything here may
 //! fail without harm: the agent goes on with its last assignment, and its reports wait in the spool. The
@@ -10,7 +10,6 @@ mod identity;
 #[cfg(test)]
 mod tests;
 
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use maildreieck_api_spec::agents::{
 };
 use maildreieck_api_spec::problem::Problem;
 use maildreieck_api_spec::runs::RunReceipt;
-use reqwest::header::{self, HeaderMap};
+use reqwest::header;
 use reqwest::{Client, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -30,15 +29,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-pub use self::error::{ApiError, Fault};
+pub use self::error::ApiError;
 pub use self::identity::{AgentKeys, Enrolment};
 use self::identity::{IdentityFiles, failed};
 use crate::files::{private_folder, write_private};
+pub use crate::http::Fault;
+use crate::http::{self, Answer, ClientError, NoAnswer};
 use crate::report::spool::{Spool, Waiting};
 
-const CONNECT: Duration = Duration::from_secs(15);
-/// From the first octet sent to the last received. Reports are small.
-const WHOLE: Duration = Duration::from_secs(120);
 /// The largest answer that is read.
 const LARGEST_ANSWER: usize = 8 << 20;
 /// A token is renewed when it has no more than this to live.
@@ -107,12 +105,6 @@ struct Session {
     until: Instant,
 }
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
 impl ServerApi {
     /// Prepares to talk to the server; nothing is sent.
     ///
@@ -120,21 +112,14 @@ impl ServerApi {
     /// When the address is malformed or unprotected, or the CA file holds no certificate.
     pub fn new(connection: Connection) -> Result<Self, ApiError> {
         let (base, loopback) = address(&connection.url)?;
-        let mut client = Client::builder()
-            .user_agent(concat!("maildreieck-agent/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .timeout(WHOLE)
-            .redirect(reqwest::redirect::Policy::none());
-        if loopback {
-            client = client.no_proxy();
-        }
-        if let Some(path) = &connection.ca_file {
-            client = client.tls_certs_only(authorities(path)?);
-        }
-        let client = client.build().map_err(|e| ApiError::Address {
-            url: with_sources(&e),
-            detail: "cannot be prepared for",
-        })?;
+        let client =
+            http::client(loopback, connection.ca_file.as_deref()).map_err(|error| match error {
+                ClientError::Authority { path, detail } => ApiError::Authority { path, detail },
+                ClientError::Build(url) => ApiError::Address {
+                    url,
+                    detail: "cannot be prepared for",
+                },
+            })?;
         Ok(Self {
             client,
             base,
@@ -450,31 +435,23 @@ impl ServerApi {
         action: &'static str,
         request: reqwest::RequestBuilder,
     ) -> Result<Answer, ApiError> {
-        let unreachable = |e: reqwest::Error| ApiError::Unreachable {
-            action,
-            fault: fault(&e),
-            detail: with_sources(&e.without_url()),
-        };
-        let mut response = request.send().await.map_err(unreachable)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(self.not_understood(action, "it is too large"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let answer = Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            body,
-        };
+        let answer = http::ask(request, LARGEST_ANSWER)
+            .await
+            .map_err(|error| match error {
+                NoAnswer::Failed { fault, detail } => ApiError::Unreachable {
+                    action,
+                    fault,
+                    detail,
+                },
+                NoAnswer::TooLarge => self.not_understood(action, "it is too large"),
+            })?;
         if answer.status.is_success() || answer.status == StatusCode::NOT_MODIFIED {
             return Ok(answer);
         }
         Err(ApiError::Refused {
             action,
             status: answer.status.as_u16(),
-            retry_after: retry_after(&answer.headers),
+            retry_after: http::retry_after(&answer.headers),
             problem: problem(&answer).map(Box::new),
         })
     }
@@ -517,33 +494,8 @@ fn address(text: &str) -> Result<(Url, bool), ApiError> {
         url: text.to_owned(),
         detail,
     };
-    let mut url =
-        Url::parse(text).map_err(|_| refused("is no address like https://server.example"))?;
-    let host = url.host_str().unwrap_or_default();
-    let loopback = host == "localhost"
-        || host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    match url.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        "http" => {
-            return Err(refused(
-                "is unprotected: use https (http works on loopback only)",
-            ));
-        }
-        _ => {
-            return Err(refused(
-                "begins with neither https:// nor http://; name it like https://server.example",
-            ));
-        }
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused("must hold no user name or password"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
+    let (mut url, loopback) = http::address(text).map_err(refused)?;
+    if url.query().is_some() {
         return Err(refused("must hold no query or fragment"));
     }
     if !url.path().ends_with('/') {
@@ -553,57 +505,8 @@ fn address(text: &str) -> Result<(Url, bool), ApiError> {
     Ok((url, loopback))
 }
 
-fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, ApiError> {
-    let refused = |detail: String| ApiError::Authority {
-        path: path.to_owned(),
-        detail,
-    };
-    let pem = std::fs::read(path).map_err(|e| refused(e.to_string()))?;
-    let certificates =
-        reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| refused(with_sources(&e)))?;
-    if certificates.is_empty() {
-        return Err(refused("it holds no certificate in PEM".to_owned()));
-    }
-    Ok(certificates)
-}
-
-fn fault(error: &reqwest::Error) -> Fault {
-    if error.is_timeout() {
-        return Fault::TimeOut;
-    }
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if inner.to_string().contains("certificate") {
-            return Fault::Certificate;
-        }
-        source = inner.source();
-    }
-    Fault::Connection
-}
-
-/// An error with what caused it; the client's own words alone say little.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        source = inner.source();
-    }
-    text
-}
-
 fn problem(answer: &Answer) -> Option<Problem> {
     let kind = answer.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     kind.starts_with("application/problem+json")
         .then(|| serde_json::from_slice(&answer.body).ok())?
-}
-
-/// Retry-After in seconds (RFC 9110, 10.2.3). A date there would want a clock; it counts as a minute.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    Some(Duration::from_secs(text.parse().unwrap_or(60)))
 }
