@@ -131,7 +131,9 @@ pub enum OauthError {
         retry_after: Option<Duration>,
     },
     /// The answer is none.
-    #[error("the answer of the token server {url} was not understood ({text}); is token_url right?")]
+    #[error(
+        "the answer of the token server {url} was not understood ({text}); is token_url right?"
+    )]
     Answer {
         /// The token endpoint.
         url: String,
@@ -202,6 +204,7 @@ fn advice(code: &str, status: u16) -> &'static str {
 pub struct AccessToken {
     secret: SecretString,
     number: u64,
+    since: Instant,
 }
 
 impl AccessToken {
@@ -209,6 +212,12 @@ impl AccessToken {
     #[must_use]
     pub fn secret(&self) -> &SecretString {
         &self.secret
+    }
+
+    /// Since when we have it.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
     }
 }
 
@@ -332,6 +341,7 @@ impl TokenSource {
         let token = AccessToken {
             secret: answer.access_token,
             number: kept.number,
+            since: Instant::now(),
         };
         // Without a life told, a token serves until it is refused.
         let until = answer

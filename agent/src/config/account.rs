@@ -2,16 +2,18 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use maildreieck_api_spec::vocabulary::{Corner, Tls};
 use rustls::pki_types::ServerName;
-use secrecy::SecretString;
 
 use super::error::ConfigError;
 use super::password::PasswordSource;
+use super::preset::{PRESETS, Preset};
 use super::section::Section;
-use crate::imap::{Endpoint, Protection};
+use crate::imap::{Credentials, Endpoint, Protection};
+use crate::oauth::{OauthError, Settings, TokenSource};
 
 /// How the business fetches its mail from an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -44,19 +46,41 @@ pub struct AccountConfig {
     pub timeout: Duration,
     /// How many connections may be open at once.
     pub max_connections: u8,
-    password: PasswordSource,
-    /// Where the file names the password.
+    /// How many octets of mail may cross in 24 hours: fetched from the primary, sent to the standby. `None`
+    /// for any number.
+    pub bytes_per_day: Option<u64>,
+    /// How many messages may be fetched from the primary, or sent to the standby, in a second. `None` for any
+    /// number.
+    pub messages_per_second: Option<u32>,
+    /// The provider, where the file names one.
+    pub preset: Option<&'static Preset>,
+    proof: Proof,
+    /// Where the file names what the login is proved with.
     at: Mark,
+}
+
+/// What the login is proved with.
+#[derive(Debug, Clone)]
+enum Proof {
+    Password(PasswordSource),
+    /// Shared by all that log in to this account.
+    Tokens(Arc<TokenSource>),
 }
 
 #[derive(Debug, Clone)]
 struct Mark {
     path: PathBuf,
     line: usize,
+    /// The line of `client_secret_file`.
+    client_line: Option<usize>,
     section: String,
 }
 
-const KEYS: [&str; 11] = [
+/// How many connections we open where the file says nothing: more were slower, and people work there too.
+const CONNECTIONS: u8 = 8;
+
+const KEYS: [&str; 15] = [
+    "preset",
     "host",
     "port",
     "tls",
@@ -65,9 +89,20 @@ const KEYS: [&str; 11] = [
     "username",
     "password_file",
     "password_command",
+    "oauth",
     "timeout_s",
     "max_connections",
+    "bytes_per_day",
+    "messages_per_second",
     "clients",
+];
+const OAUTH_KEYS: [&str; 6] = [
+    "token_url",
+    "client_id",
+    "client_secret_file",
+    "refresh_token_file",
+    "scope",
+    "tls_ca_file",
 ];
 
 impl AccountConfig {
@@ -87,7 +122,12 @@ impl AccountConfig {
                 let text = format!("the section [triangle.{key}] is missing");
                 triangle.source.wrong(triangle.line, text)
             })?;
-        let (host, host_line) = section.needed_text("host")?;
+        let preset = section.word("preset", &PRESETS)?.map(|(preset, _)| preset);
+        let (host, host_line) = match (section.text("host")?, preset) {
+            (Some(found), _) => found,
+            (None, Some(preset)) => (preset.host.to_owned(), section.line),
+            (None, None) => return Err(section.missing("host")),
+        };
         if ServerName::try_from(host.as_str()).is_err() {
             let text = "must be a host name or an address, without port";
             return Err(section.wrong(host_line, "host", text));
@@ -99,7 +139,7 @@ impl AccountConfig {
         ];
         let (tls, tls_line) = section
             .word("tls", &protections)?
-            .unwrap_or((Tls::Implicit, section.line));
+            .unwrap_or((preset.map_or(Tls::Implicit, |p| p.tls), section.line));
         let allow_plaintext = section.flag("allow_plaintext")?.unwrap_or_default();
         let far = host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback());
         if tls == Tls::None && far && !allow_plaintext {
@@ -108,11 +148,18 @@ impl AccountConfig {
         }
         let port = match section.number("port", 1..=u64::from(u16::MAX))? {
             Some(port) => u16::try_from(port).unwrap_or(u16::MAX),
-            None if tls == Tls::Implicit => 993,
-            None => 143,
+            None => match preset {
+                Some(preset) if preset.tls == tls => preset.port,
+                _ if tls == Tls::Implicit => 993,
+                _ => 143,
+            },
         };
         let (username, _) = section.needed_text("username")?;
-        let (password, line) = password(&section)?;
+        let (proof, at) = proof(&section, preset)?;
+        let ours = preset.and_then(|p| match corner {
+            Corner::Primary => p.bytes_per_day_down,
+            _ => p.bytes_per_day_up,
+        });
         let clients = [("imap", Clients::Imap), ("pop-delete", Clients::PopDelete)];
         let account = Self {
             host,
@@ -128,45 +175,78 @@ impl AccountConfig {
             max_connections: section
                 .number("max_connections", 1..=32)?
                 .and_then(|n| u8::try_from(n).ok())
-                .unwrap_or(8),
-            password,
-            at: Mark {
-                path: section.source.path.to_owned(),
-                line,
-                section: section.name.clone(),
-            },
+                .unwrap_or_else(|| connections(preset)),
+            bytes_per_day: section.number("bytes_per_day", 1..=u64::MAX)?.or(ours),
+            messages_per_second: section
+                .number("messages_per_second", 1..=10_000)?
+                .and_then(|n| u32::try_from(n).ok()),
+            preset,
+            proof,
+            at,
         };
         Ok((account, section.line))
     }
 
-    /// The password, read anew each time. A command has 30 s.
+    /// What the login is proved with: a password, read anew each time (a command has 30 s), or the source of
+    /// access tokens, from which nothing is asked yet.
     ///
     /// # Errors
     /// When it cannot be had; the text never holds what a file or a command said.
-    pub fn password(&self) -> Result<SecretString, ConfigError> {
-        self.password
-            .password()
-            .map_err(|text| ConfigError::Password {
-                path: self.at.path.clone(),
-                line: self.at.line,
-                key: self.password.key(),
-                section: self.at.section.clone(),
-                text,
-            })
+    pub fn credentials(&self) -> Result<Credentials, ConfigError> {
+        match &self.proof {
+            Proof::Password(source) => source
+                .password()
+                .map(Credentials::Password)
+                .map_err(|text| self.unproved(self.at.line, source.key(), text)),
+            Proof::Tokens(tokens) => Ok(Credentials::Tokens(Arc::clone(tokens))),
+        }
     }
 
-    /// Reads the password file, if it is one, and forgets what it says.
+    /// Reads the files that the login needs, and forgets what they say. Commands are not run, tokens not
+    /// asked for.
     pub(super) fn check_password_file(&self) -> Result<(), ConfigError> {
-        match self.password {
-            PasswordSource::File(_) => self.password().map(drop),
-            PasswordSource::Command(_) => Ok(()),
+        match &self.proof {
+            Proof::Password(PasswordSource::File(_)) => self.credentials().map(drop),
+            Proof::Password(PasswordSource::Command(_)) => Ok(()),
+            Proof::Tokens(tokens) => tokens.settings().check_files().map_err(|error| {
+                let OauthError::File { key, path, text } = error else {
+                    return self.unproved(self.at.line, "oauth".to_owned(), error.to_string());
+                };
+                let line = match (key, self.at.client_line) {
+                    ("client_secret_file", Some(line)) => line,
+                    _ => self.at.line,
+                };
+                self.unproved(line, format!("{key} '{}'", path.display()), text)
+            }),
+        }
+    }
+
+    fn unproved(&self, line: usize, key: String, text: String) -> ConfigError {
+        ConfigError::Password {
+            path: self.at.path.clone(),
+            line,
+            key,
+            section: self.at.section.clone(),
+            text,
+        }
+    }
+
+    /// Takes the token source of an earlier account with the same settings, so that no two ask with one
+    /// refresh token.
+    pub(super) fn share_tokens(&mut self, known: &mut Vec<Arc<TokenSource>>) {
+        let Proof::Tokens(tokens) = &mut self.proof else {
+            return;
+        };
+        match known.iter().find(|k| k.settings() == tokens.settings()) {
+            Some(earlier) => *tokens = Arc::clone(earlier),
+            None => known.push(Arc::clone(tokens)),
         }
     }
 
     /// The account as the imap room connects to it, with its password.
     ///
     /// # Errors
-    /// As [`Self::password`].
+    /// As [`Self::credentials`].
     pub fn endpoint(&self, corner: Corner) -> Result<Endpoint, ConfigError> {
         Ok(Endpoint {
             corner,
@@ -178,7 +258,7 @@ impl AccountConfig {
                 allow_plaintext: self.allow_plaintext,
             },
             username: self.username.clone(),
-            password: self.password()?,
+            credentials: self.credentials()?,
             patience: self.timeout,
         })
     }
@@ -202,24 +282,81 @@ impl AccountConfig {
     }
 }
 
-fn password(section: &Section<'_>) -> Result<(PasswordSource, usize), ConfigError> {
-    match (
-        section.path("password_file")?,
-        section.text("password_command")?,
-    ) {
-        (Some((path, line)), None) => Ok((PasswordSource::File(path), line)),
-        (None, Some((command, line))) => Ok((PasswordSource::Command(command), line)),
-        (Some((_, file)), Some((_, command))) => Err(section.wrong(
-            file.max(command),
-            "password_file",
-            "and 'password_command' exclude each other",
-        )),
-        (None, None) => {
-            let text = format!(
-                "the key 'password_file' (or 'password_command') is missing in {}",
-                section.name
-            );
-            Err(section.source.wrong(section.line, text))
-        }
+/// Half of what a provider allows is left to the people who work with the account.
+fn connections(preset: Option<&Preset>) -> u8 {
+    preset
+        .and_then(|p| p.connections)
+        .map_or(CONNECTIONS, |all| (all / 2).clamp(1, CONNECTIONS))
+}
+
+fn proof(section: &Section<'_>, preset: Option<&Preset>) -> Result<(Proof, Mark), ConfigError> {
+    let mut found = Vec::new();
+    if let Some((path, line)) = section.path("password_file")? {
+        let proof = Proof::Password(PasswordSource::File(path));
+        found.push(("password_file", line, line, &section.name, proof));
     }
+    if let Some((command, line)) = section.text("password_command")? {
+        let proof = Proof::Password(PasswordSource::Command(command));
+        found.push(("password_command", line, line, &section.name, proof));
+    }
+    let oauth = section.section("oauth", in_section(&section.name, "oauth"), &OAUTH_KEYS)?;
+    if let Some(table) = &oauth {
+        let (settings, file_line) = settings(table, preset)?;
+        let proof = Proof::Tokens(Arc::new(TokenSource::new(settings)));
+        found.push(("oauth", table.line, file_line, &table.name, proof));
+    }
+    if let [(one, first, ..), (other, second, ..), ..] = found.as_slice() {
+        let text = format!("and '{other}' exclude each other");
+        return Err(section.wrong(*first.max(second), one, text));
+    }
+    let Some((_, _, line, name, proof)) = found.pop() else {
+        let text = format!(
+            "the key 'password_file' (or 'password_command', or 'oauth') is missing in {}",
+            section.name
+        );
+        return Err(section.source.wrong(section.line, text));
+    };
+    let at = Mark {
+        path: section.source.path.to_owned(),
+        line,
+        client_line: oauth
+            .as_ref()
+            .and_then(|table| table.find("client_secret_file"))
+            .map(|found| found.line),
+        section: name.clone(),
+    };
+    Ok((proof, at))
+}
+
+/// `[triangle.primary]` with a key is `[triangle.primary.oauth]`.
+fn in_section(name: &str, key: &str) -> String {
+    format!("{}.{key}]", name.trim_end_matches(']'))
+}
+
+/// Where access tokens come from, and the line of the refresh token's file.
+fn settings(
+    table: &Section<'_>,
+    preset: Option<&Preset>,
+) -> Result<(Settings, usize), ConfigError> {
+    let published = preset.and_then(|preset| preset.oauth);
+    let (token_url, line) = match (table.text("token_url")?, published) {
+        (Some(found), _) => found,
+        (None, Some((url, _))) => (url.to_owned(), table.line),
+        (None, None) => return Err(table.missing("token_url")),
+    };
+    Settings::check_url(&token_url).map_err(|text| table.wrong(line, "token_url", text))?;
+    let (client_id, _) = table.needed_text("client_id")?;
+    let (refresh_token_file, file_line) = table
+        .path("refresh_token_file")?
+        .ok_or_else(|| table.missing("refresh_token_file"))?;
+    let scope = table.text("scope")?.map(|(scope, _)| scope);
+    let settings = Settings {
+        token_url,
+        client_id,
+        client_secret_file: table.path("client_secret_file")?.map(|(path, _)| path),
+        refresh_token_file,
+        scope: scope.or_else(|| published.map(|(_, scope)| scope.to_owned())),
+        ca_file: table.path("tls_ca_file")?.map(|(path, _)| path),
+    };
+    Ok((settings, file_line))
 }

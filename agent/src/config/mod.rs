@@ -5,6 +5,7 @@
 mod account;
 mod error;
 mod password;
+mod preset;
 mod schedule;
 mod section;
 
@@ -16,6 +17,7 @@ use toml::de::DeTable;
 
 pub use self::account::{AccountConfig, Clients};
 pub use self::error::ConfigError;
+pub use self::preset::{PRESETS, Preset};
 pub use self::schedule::{MirrorSchedule, Schedule, ScheduleError};
 use self::section::{Section, Source, TOP, nearest};
 use crate::files;
@@ -121,6 +123,11 @@ impl Config {
             }
             triangles.push(read);
         }
+        let mut sources = Vec::new();
+        for (triangle, _) in &mut triangles {
+            triangle.primary.share_tokens(&mut sources);
+            triangle.standby.share_tokens(&mut sources);
+        }
         if triangles.is_empty() {
             return Err(source.wrong(1, "there is no [[triangle]] in it"));
         }
@@ -161,8 +168,8 @@ impl Config {
             })
     }
 
-    /// Reads every password file once, so that what is wrong with one is known before work begins. Commands
-    /// are not run.
+    /// Reads every file with a password or a refresh token once, so that what is wrong with one is known before
+    /// work begins. Commands are not run, tokens not asked for.
     ///
     /// # Errors
     /// The first that cannot be read or is empty.

@@ -8,6 +8,8 @@ use maildreieck_api_spec::vocabulary::Tls;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::imap::Credentials;
+use crate::oauth::Settings;
 
 /// Every key once; the other tests change single lines of it.
 const WHOLE: &str = r#"data_dir = "data"
@@ -35,12 +37,21 @@ password_file = "secrets/primary"
 clients = "pop-delete"
 timeout_s = 30
 max_connections = 4
+bytes_per_day = 2_500_000_000
+messages_per_second = 20
 
 [triangle.standby]
 host = "imap.abc-a.example"
 username = "info@abc-a.example"
 password_command = "echo secret"
 "#;
+
+fn password(credentials: &Credentials) -> &str {
+    match credentials {
+        Credentials::Password(password) => password.expose_secret(),
+        Credentials::Tokens(_) => panic!("tokens"),
+    }
+}
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new("agent.toml"), text)
@@ -83,10 +94,12 @@ fn every_key_is_read() {
     assert_eq!(primary.clients, Clients::PopDelete);
     assert_eq!(primary.timeout, Duration::from_secs(30));
     assert_eq!(primary.max_connections, 4);
+    assert_eq!(primary.bytes_per_day, Some(2_500_000_000));
+    assert_eq!(primary.messages_per_second, Some(20));
     let endpoint = triangle.standby.endpoint(Corner::Standby).unwrap();
     assert_eq!(endpoint.port, 993);
     assert_eq!(endpoint.corner, Corner::Standby);
-    assert_eq!(endpoint.password.expose_secret(), "secret");
+    assert_eq!(password(&endpoint.credentials), "secret");
     assert_eq!(endpoint.patience, Duration::from_secs(120));
     assert!(!format!("{config:?}").contains("secret\""));
 }
@@ -120,6 +133,9 @@ password_file = "p"
     assert_eq!((triangle.primary.port, triangle.standby.port), (143, 143));
     assert_eq!(triangle.primary.clients, Clients::Imap);
     assert_eq!(triangle.standby.max_connections, 8);
+    assert_eq!(triangle.standby.bytes_per_day, None);
+    assert_eq!(triangle.standby.messages_per_second, None);
+    assert_eq!(triangle.standby.preset, None);
 }
 
 #[test]
@@ -152,9 +168,9 @@ fn a_mistake_is_named_with_its_line() {
         "agent.toml:4: unknown key 'servr' in the top of the file; did you mean 'server'?",
     );
     check(
-        30,
+        32,
         r#"clients = "imap""#,
-        "agent.toml:30: unknown key 'clients' in [triangle.standby]; its keys are host, port, tls, tls_ca_file, allow_plaintext, username, password_file, password_command, timeout_s, max_connections",
+        "agent.toml:32: unknown key 'clients' in [triangle.standby]; its keys are preset, host, port, tls, tls_ca_file, allow_plaintext, username, password_file, password_command, oauth, timeout_s, max_connections, bytes_per_day, messages_per_second",
     );
     check(
         9,
@@ -177,14 +193,14 @@ fn a_mistake_is_named_with_its_line() {
         "agent.toml:7: the key 'name' is missing in [[triangle]]",
     );
     check(
-        30,
+        32,
         "",
-        "agent.toml:27: the key 'password_file' (or 'password_command') is missing in [triangle.standby]",
+        "agent.toml:29: the key 'password_file' (or 'password_command', or 'oauth') is missing in [triangle.standby]",
     );
     check(
-        29,
+        31,
         "password_file = \"x\"\nusername = \"u\"",
-        "agent.toml:31: 'password_file' in [triangle.standby] and 'password_command' exclude each other",
+        "agent.toml:33: 'password_file' in [triangle.standby] and 'password_command' exclude each other",
     );
     check(
         17,
@@ -200,6 +216,21 @@ fn a_mistake_is_named_with_its_line() {
         25,
         "max_connections = 33",
         "agent.toml:25: 'max_connections' in [triangle.primary] must be a whole number from 1 to 32",
+    );
+    check(
+        26,
+        "bytes_per_day = 0",
+        "agent.toml:26: 'bytes_per_day' in [triangle.primary] must be a whole number from 1",
+    );
+    check(
+        27,
+        "messages_per_second = 0.5",
+        "agent.toml:27: 'messages_per_second' in [triangle.primary] must be a whole number from 1 to 10000, not a number with a fraction",
+    );
+    check(
+        16,
+        "preset = \"gmial\"",
+        "agent.toml:16: 'preset' in [triangle.primary] must be \"gmail\" or \"microsoft365\" or \"gmx\" or \"webde\" or \"ionos\" or \"strato\" or \"t-online\", not \"gmial\"",
     );
     check(
         13,
@@ -474,8 +505,8 @@ fn passwords_are_asked_for_late() {
     fs::create_dir(dir.path().join("secrets")).unwrap();
     fs::write(dir.path().join("secrets/primary"), "pw\n").unwrap();
     config.check_password_files().unwrap();
-    let password = config.triangles[0].primary.password().unwrap();
-    assert_eq!(password.expose_secret(), "pw");
+    let credentials = config.triangles[0].primary.credentials().unwrap();
+    assert_eq!(password(&credentials), "pw");
 }
 
 #[test]
@@ -502,4 +533,247 @@ fn the_data_folder_is_private_and_writable() {
         Path::new("/d"),
     );
     assert!(denied.contains("install -d -m 700 -o USER '/d'"));
+}
+
+/// The file with other keys in the section of a corner.
+fn with(corner: &str, keys: &str) -> String {
+    let other = if corner == "primary" {
+        "standby"
+    } else {
+        "primary"
+    };
+    format!(
+        "data_dir = \"d\"\n[[triangle]]\nname = \"a\"\n[triangle.{corner}]\n{keys}\n[triangle.{other}]\nhost = \"o.example\"\nusername = \"o\"\npassword_file = \"p\"\n"
+    )
+}
+
+fn account(corner: &str, keys: &str) -> AccountConfig {
+    let config = parse(&with(corner, keys)).unwrap();
+    let triangle = config.triangles.into_iter().next().unwrap();
+    if corner == "primary" {
+        triangle.primary
+    } else {
+        triangle.standby
+    }
+}
+
+#[test]
+fn a_preset_fills_in_what_the_file_leaves_out() {
+    type Expected<'a> = (&'a str, u16, Tls, u8, Option<u64>);
+    let check = |corner: &str, keys: &str, expected: Expected<'_>| {
+        let keys = format!("{keys}\nusername = \"u\"\npassword_file = \"p\"");
+        let found = account(corner, &keys);
+        let found = (
+            found.host.as_str(),
+            found.port,
+            found.tls,
+            found.max_connections,
+            found.bytes_per_day,
+        );
+        assert_eq!(found, expected, "{corner}: {keys}");
+    };
+    let tls = Tls::Implicit;
+    let gmail = "imap.gmail.com";
+    check(
+        "primary",
+        "preset = \"gmail\"",
+        (gmail, 993, tls, 7, Some(2_500_000_000)),
+    );
+    check(
+        "standby",
+        "preset = \"gmail\"",
+        (gmail, 993, tls, 7, Some(500_000_000)),
+    );
+    for (name, host) in [
+        ("microsoft365", "outlook.office365.com"),
+        ("gmx", "imap.gmx.net"),
+        ("webde", "imap.web.de"),
+        ("ionos", "imap.ionos.de"),
+        ("strato", "imap.strato.de"),
+        ("t-online", "secureimap.t-online.de"),
+    ] {
+        let keys = format!("preset = \"{name}\"");
+        check("primary", &keys, (host, 993, tls, 8, None));
+        check("standby", &keys, (host, 993, tls, 8, None));
+    }
+    // What the file says wins.
+    check(
+        "standby",
+        "preset = \"gmail\"\nhost = \"relay.example\"\nmax_connections = 12\nbytes_per_day = 5",
+        ("relay.example", 993, tls, 12, Some(5)),
+    );
+    check(
+        "standby",
+        "preset = \"gmx\"\nport = 10993",
+        ("imap.gmx.net", 10993, tls, 8, None),
+    );
+    check(
+        "standby",
+        "preset = \"gmx\"\ntls = \"starttls\"",
+        ("imap.gmx.net", 143, Tls::Starttls, 8, None),
+    );
+}
+
+#[test]
+fn a_preset_is_whole() {
+    for (name, preset) in PRESETS {
+        assert_eq!(name, preset.name);
+        assert!(preset.host.contains('.') && preset.tls != Tls::None);
+        if let Some((url, scope)) = preset.oauth {
+            Settings::check_url(url).unwrap();
+            assert!(url.starts_with("https://") && !scope.is_empty());
+        }
+    }
+    let whole = account(
+        "primary",
+        "preset = \"gmx\"\nusername = \"u\"\npassword_file = \"p\"",
+    );
+    assert_eq!(whole.preset.map(|p| p.name), Some("gmx"));
+}
+
+const OAUTH: &str = r#"host = "imap.abc.example"
+username = "u"
+[triangle.primary.oauth]
+token_url = "https://login.abc.example/token?tenant=x"
+client_id = "md"
+client_secret_file = "secrets/client"
+refresh_token_file = "secrets/refresh"
+scope = "imap"
+tls_ca_file = "/etc/ca.pem""#;
+
+fn tokens(account: &AccountConfig) -> Settings {
+    match account.credentials().unwrap() {
+        Credentials::Tokens(tokens) => tokens.settings().clone(),
+        Credentials::Password(_) => panic!("a password"),
+    }
+}
+
+#[test]
+fn tokens_take_the_place_of_a_password() {
+    let expected = Settings {
+        token_url: "https://login.abc.example/token?tenant=x".to_owned(),
+        client_id: "md".to_owned(),
+        client_secret_file: Some("secrets/client".into()),
+        refresh_token_file: "secrets/refresh".into(),
+        scope: Some("imap".to_owned()),
+        ca_file: Some("/etc/ca.pem".into()),
+    };
+    assert_eq!(tokens(&account("primary", OAUTH)), expected);
+    let preset = |more: &str| {
+        tokens(&account(
+            "primary",
+            &format!(
+                "preset = \"microsoft365\"\nusername = \"u\"\n[triangle.primary.oauth]\nclient_id = \"md\"\nrefresh_token_file = \"r\"\n{more}"
+            ),
+        ))
+    };
+    let published = preset("");
+    assert_eq!(
+        published.token_url,
+        "https://login.microsoftonline.com/organizations/oauth2/v2.0/token"
+    );
+    assert_eq!(
+        published.scope.as_deref(),
+        Some("https://outlook.office.com/IMAP.AccessAsUser.All offline_access")
+    );
+    let own = preset("token_url = \"https://login.example/own\"\nscope = \"s\"");
+    assert_eq!(own.token_url, "https://login.example/own");
+    assert_eq!(own.scope.as_deref(), Some("s"));
+}
+
+#[test]
+fn a_mistake_in_the_oauth_section_is_named() {
+    let check = |from: &str, to: &str, expected: &str| {
+        assert!(OAUTH.contains(from));
+        let text = with("primary", &OAUTH.replacen(from, to, 1));
+        assert_eq!(parse(&text).unwrap_err().to_string(), expected);
+    };
+    check(
+        "client_id = \"md\"",
+        "",
+        "agent.toml:7: the key 'client_id' is missing in [triangle.primary.oauth]",
+    );
+    check(
+        "refresh_token_file = \"secrets/refresh\"",
+        "",
+        "agent.toml:7: the key 'refresh_token_file' is missing in [triangle.primary.oauth]",
+    );
+    check(
+        "token_url = \"https://login.abc.example/token?tenant=x\"",
+        "",
+        "agent.toml:7: the key 'token_url' is missing in [triangle.primary.oauth]",
+    );
+    check(
+        "https://login.abc",
+        "http://login.abc",
+        "agent.toml:8: 'token_url' in [triangle.primary.oauth] is unprotected: use https (http works on loopback only)",
+    );
+    check(
+        "scope = ",
+        "scopes = ",
+        "agent.toml:12: unknown key 'scopes' in [triangle.primary.oauth]; did you mean 'scope'?",
+    );
+    check(
+        "username = \"u\"",
+        "username = \"u\"\npassword_file = \"p\"",
+        "agent.toml:8: 'password_file' in [triangle.primary] and 'oauth' exclude each other",
+    );
+    let loopback = OAUTH.replacen("https://login.abc.example", "http://127.0.0.1:1", 1);
+    assert!(parse(&with("primary", &loopback)).is_ok());
+}
+
+#[test]
+fn files_of_the_oauth_section_are_looked_at_early() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.toml");
+    fs::write(&path, with("primary", OAUTH)).unwrap();
+    fs::write(dir.path().join("p"), "pw").unwrap();
+    let config = Config::load(&path).unwrap();
+    let check = |expected: &str| {
+        let found = config.check_password_files().unwrap_err().to_string();
+        let expected = expected.replace("DIR", &dir.path().display().to_string());
+        assert_eq!(found, format!("{}:{expected}", path.display()));
+    };
+    check(
+        "10: client_secret_file 'DIR/secrets/client' in [triangle.primary.oauth]: No such file or directory (os error 2)",
+    );
+    fs::create_dir(dir.path().join("secrets")).unwrap();
+    fs::write(dir.path().join("secrets/client"), "hunter2").unwrap();
+    fs::write(dir.path().join("secrets/refresh"), "\n").unwrap();
+    check("11: refresh_token_file 'DIR/secrets/refresh' in [triangle.primary.oauth]: it is empty");
+    fs::write(dir.path().join("secrets/refresh"), "two words").unwrap();
+    check(
+        "11: refresh_token_file 'DIR/secrets/refresh' in [triangle.primary.oauth]: it must hold one line of printable ASCII without spaces",
+    );
+    fs::write(dir.path().join("secrets/refresh"), "hunter3\n").unwrap();
+    config.check_password_files().unwrap();
+    assert!(!format!("{config:?}").contains("hunter"));
+}
+
+#[test]
+fn accounts_with_one_refresh_token_share_their_tokens() {
+    let oauth = |corner: &str, user: &str, file: &str| {
+        format!(
+            "[triangle.{corner}]\npreset = \"gmail\"\nusername = \"{user}\"\n[triangle.{corner}.oauth]\nclient_id = \"md\"\nrefresh_token_file = \"{file}\"\n"
+        )
+    };
+    let text = format!(
+        "data_dir = \"d\"\n[[triangle]]\nname = \"a\"\nstandby_prefix = \"A\"\n{}{}[[triangle]]\nname = \"b\"\nstandby_prefix = \"B\"\n{}{}",
+        oauth("primary", "a", "a"),
+        oauth("standby", "all", "all"),
+        oauth("primary", "b", "b"),
+        oauth("standby", "all", "all"),
+    );
+    let config = parse(&text).unwrap();
+    let source = |account: &AccountConfig| match account.credentials().unwrap() {
+        Credentials::Tokens(tokens) => tokens,
+        Credentials::Password(_) => panic!("a password"),
+    };
+    let [a, b] = config.triangles.as_slice() else {
+        panic!("{}", config.triangles.len())
+    };
+    let same = std::sync::Arc::ptr_eq;
+    assert!(same(&source(&a.standby), &source(&b.standby)));
+    assert!(same(&source(&a.primary), &source(&a.primary.clone())));
+    assert!(!same(&source(&a.primary), &source(&b.primary)));
 }

@@ -323,9 +323,7 @@ impl Execution<'_> {
             }
             match self.deliver(&mut link, parcel, outcome).await {
                 Ok(()) => {}
-                Err(AgentError::Imap(error))
-                    if error.kind != Kind::OverQuota && error.kind != Kind::Login =>
-                {
+                Err(AgentError::Imap(error)) if !error.concerns_account() => {
                     // What this connection carried is in doubt: the next round looks for it.
                     link = None;
                     strikes += 1;

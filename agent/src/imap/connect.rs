@@ -1,4 +1,4 @@
-//! From an endpoint to an authenticated connection: TCP, TLS, STARTTLS, greeting, login.
+//! From an endpoint to a connection that can be talked on: TCP, TLS, STARTTLS.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use maildreieck_api_spec::vocabulary::{Corner, Tls};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::error::{ImapError, Kind, shortened};
+use super::login::Credentials;
 
 /// How the connection is protected.
 #[derive(Debug, Clone)]
@@ -37,8 +37,8 @@ pub struct Endpoint {
     pub protection: Protection,
     /// User name.
     pub username: String,
-    /// Password; never printed.
-    pub password: SecretString,
+    /// What proves it.
+    pub credentials: Credentials,
     /// How long any single wait may take.
     pub patience: Duration,
 }
@@ -173,14 +173,6 @@ impl Endpoint {
             Ok(Err(error)) => Err(self.error(Kind::Cut, "greeting", error.to_string())),
             Ok(Ok(())) => Ok(String::from_utf8_lossy(&line).trim_end().to_owned()),
         }
-    }
-
-    pub(super) fn sasl_plain(&self) -> SecretString {
-        use base64::Engine as _;
-        let clear = format!("\0{}\0{}", self.username, self.password.expose_secret());
-        base64::engine::general_purpose::STANDARD
-            .encode(clear)
-            .into()
     }
 }
 

@@ -14,6 +14,12 @@ pub enum Kind {
     Tls,
     /// User name or password refused.
     Login,
+    /// User name or access token refused.
+    Token,
+    /// There is no access token, and there will be none until somebody does something.
+    NoToken,
+    /// The token server gives no access token at the moment.
+    TokenServer,
     /// The server answered NO.
     No,
     /// The target account is full.
@@ -52,7 +58,7 @@ impl ImapError {
     #[must_use]
     pub fn temporary(&self) -> bool {
         match self.kind {
-            Kind::Connect | Kind::Bye | Kind::Cut | Kind::Silent => true,
+            Kind::Connect | Kind::Bye | Kind::Cut | Kind::Silent | Kind::TokenServer => true,
             Kind::No => ["UNAVAILABLE", "INUSE", "SERVERBUG", "try again", "temporar"]
                 .iter()
                 .any(|hint| {
@@ -60,17 +66,32 @@ impl ImapError {
                         .to_ascii_lowercase()
                         .contains(&hint.to_ascii_lowercase())
                 }),
-            Kind::Tls | Kind::Login | Kind::OverQuota | Kind::Bad | Kind::Unexpected => false,
+            Kind::Tls
+            | Kind::Login
+            | Kind::Token
+            | Kind::NoToken
+            | Kind::OverQuota
+            | Kind::Bad
+            | Kind::Unexpected => false,
         }
+    }
+
+    /// Whether every other connection of the account would meet the same.
+    #[must_use]
+    pub fn concerns_account(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Login | Kind::Token | Kind::NoToken | Kind::TokenServer | Kind::OverQuota
+        )
     }
 
     /// The code for the server's report.
     #[must_use]
     pub fn code(&self) -> FailureCode {
         match self.kind {
-            Kind::Connect => FailureCode::Unreachable,
+            Kind::Connect | Kind::TokenServer => FailureCode::Unreachable,
             Kind::Tls => FailureCode::Certificate,
-            Kind::Login => FailureCode::CredentialsRefused,
+            Kind::Login | Kind::Token | Kind::NoToken => FailureCode::CredentialsRefused,
             Kind::No => FailureCode::Refused,
             Kind::OverQuota => FailureCode::OverQuota,
             Kind::Bye | Kind::Cut | Kind::Silent => FailureCode::Interrupted,
@@ -89,6 +110,8 @@ impl fmt::Display for ImapError {
             Kind::Connect => "no connection",
             Kind::Tls => "the TLS handshake failed",
             Kind::Login => "user name or password refused",
+            Kind::Token => "user name or access token refused",
+            Kind::NoToken | Kind::TokenServer => "no access token",
             Kind::No => "the server refused it",
             Kind::OverQuota => "the account is full",
             Kind::Bad => "the server did not accept the command",
@@ -105,6 +128,7 @@ impl fmt::Display for ImapError {
             Kind::Connect => " (check host, port and network; trying again can help)",
             Kind::Tls => " (check the host name, tls and tls_ca_file, and the server's certificate; trying again does not help)",
             Kind::Login => " (check username and password_file; trying again does not help)",
+            Kind::Token => " (check username, and scope in the oauth section; the owner of this very account must have consented; trying again does not help)",
             Kind::OverQuota => " (make room in the account or raise its quota)",
             _ if self.temporary() => " (trying again can help)",
             _ => " (trying again does not help)",

@@ -12,12 +12,12 @@ use async_imap::imap_proto::{
     Capability, MailboxDatum, Response, ResponseCode, Status, rfc4315::UidSetMember,
 };
 use futures::FutureExt as _;
-use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
 use super::connect::{Endpoint, Socket};
 use super::error::{ImapError, Kind};
+use super::login::Proof;
 use super::wire::{self, Mailbox};
 
 /// What the parser reads from. It never writes: the writing half stays with [`Link`], so that both can go
@@ -166,7 +166,10 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// Connects and logs in.
-    pub async fn open(endpoint: Arc<Endpoint>) -> Result<Self, ImapError> {
+    pub(super) async fn connect(
+        endpoint: Arc<Endpoint>,
+        proof: Proof<'_>,
+    ) -> Result<Self, ImapError> {
         let (socket, greeted) = endpoint.open().await?;
         let (read, writer) = tokio::io::split(socket);
         let client = async_imap::Client::new(ReadSide(BufReader::with_capacity(64 * 1024, read)));
@@ -188,7 +191,7 @@ impl Link {
             link.ask_capabilities().await?;
         }
         if !authenticated {
-            link.login().await?;
+            link.login(proof).await?;
         }
         if link.capabilities.0.is_empty() {
             link.ask_capabilities().await?;
@@ -219,57 +222,6 @@ impl Link {
         self.run("CAPABILITY", None, "CAPABILITY", |_| Ok(()))
             .await?;
         Ok(())
-    }
-
-    async fn login(&mut self) -> Result<(), ImapError> {
-        let before = std::mem::take(&mut self.capabilities);
-        let finished = if before.has("AUTH=PLAIN") {
-            let credentials = self.endpoint.sasl_plain();
-            if before.has("SASL-IR") {
-                let line = format!("AUTHENTICATE PLAIN {}", credentials.expose_secret());
-                self.exchange("AUTHENTICATE", None, &line, |_| Ok(()))
-                    .await?
-            } else {
-                let tag = self.send("AUTHENTICATE", "AUTHENTICATE PLAIN").await?;
-                match self.until_plus("AUTHENTICATE", &tag).await? {
-                    Some(finished) => finished,
-                    None => {
-                        let line = format!("{}\r\n", credentials.expose_secret());
-                        self.write("AUTHENTICATE", line.as_bytes()).await?;
-                        self.finish("AUTHENTICATE", None, &tag, |_| Ok(())).await?
-                    }
-                }
-            }
-        } else if before.has("LOGINDISABLED") {
-            let text = "the server allows no login on this connection; use tls = \"implicit\" or \"starttls\"";
-            return Err(self.error(Kind::Login, "LOGIN", text));
-        } else {
-            let endpoint = Arc::clone(&self.endpoint);
-            let printable = |text: &str| text.bytes().all(|b| (0x20..=0x7e).contains(&b));
-            if !printable(&endpoint.username) || !printable(endpoint.password.expose_secret()) {
-                let text = "the server offers LOGIN alone, which takes no letters beyond ASCII in user name and password";
-                return Err(self.error(Kind::Login, "LOGIN", text));
-            }
-            let user = wire::quoted(&endpoint.username);
-            let line = format!(
-                "LOGIN {user} {}",
-                wire::quoted(endpoint.password.expose_secret())
-            );
-            self.exchange("LOGIN", None, &line, |_| Ok(())).await?
-        };
-        match finished.end {
-            End::Ok => {
-                if let Some(Code::Capability(capabilities)) = finished.code {
-                    self.capabilities = capabilities;
-                }
-                Ok(())
-            }
-            End::No if finished.text.contains("UNAVAILABLE") => {
-                Err(self.error(Kind::No, "LOGIN", finished.text))
-            }
-            End::No => Err(self.error(Kind::Login, "LOGIN", finished.text)),
-            _ => Err(self.error(Kind::Bad, "LOGIN", finished.text)),
-        }
     }
 
     /// Says goodbye; what becomes of it does not matter any more.

@@ -12,6 +12,7 @@ mod fetch;
 mod folders;
 mod link;
 mod listing;
+mod login;
 mod modify;
 pub mod wire;
 
@@ -22,5 +23,6 @@ pub use fetch::{Body, BodyEvent};
 pub use folders::{Folder, FolderStatus, Folders};
 pub use link::{Capabilities, Link};
 pub use listing::{Listed, Listing, Opened};
+pub use login::Credentials;
 pub use modify::FlagChange;
 pub use wire::Mailbox;

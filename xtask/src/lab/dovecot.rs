@@ -94,8 +94,21 @@ pub struct Options {
     pub lmtp: bool,
     /// Syncs mail to the disk, as a hoster does. Off by default: tests need speed, not durability.
     pub fsync: bool,
+    /// Takes access tokens besides passwords.
+    pub oauth: Option<Oauth>,
     /// Lines that are added to the configuration as they stand.
     pub extra: Vec<String>,
+}
+
+/// How a server takes access tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oauth {
+    /// Where it asks whether a token is good (RFC 7662): [`TokenServer::introspection_url`].
+    ///
+    /// [`TokenServer::introspection_url`]: super::TokenServer::introspection_url
+    pub introspection_url: String,
+    /// Mechanisms beside `plain` and `login`, such as `oauthbearer xoauth2`.
+    pub mechanisms: &'static str,
 }
 
 impl Default for Options {
@@ -112,6 +125,7 @@ impl Default for Options {
             pop3: false,
             lmtp: false,
             fsync: false,
+            oauth: None,
             extra: Vec::new(),
         }
     }
@@ -299,6 +313,19 @@ impl Dovecot {
             c.push_str(&format!(
                 "default_internal_user = {user}\ndefault_internal_group = {group}\ndefault_login_user = {user}\nservice anvil {{\n  \
                  chroot =\n}}\nservice stats {{\n  chroot =\n}}\n"
+            ));
+        }
+        if let Some(oauth) = &o.oauth {
+            std::fs::write(
+                self.folder.path().join("oauth2.conf"),
+                format!(
+                    "introspection_mode = post\nintrospection_url = {}\nusername_attribute = username\nactive_attribute = active\nactive_value = true\n",
+                    oauth.introspection_url
+                ),
+            )?;
+            c.push_str(&format!(
+                "auth_mechanisms = plain login {}\npassdb {{\n  driver = oauth2\n  mechanisms = {}\n  args = {d}/oauth2.conf\n}}\n",
+                oauth.mechanisms, oauth.mechanisms
             ));
         }
         for line in &o.extra {

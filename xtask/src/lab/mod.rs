@@ -15,6 +15,7 @@ pub mod ports;
 pub mod postgres;
 pub mod random;
 pub mod relay;
+pub mod tokens;
 
 pub use corpus::{Corpus, Message, Place};
 pub use delay::DelayLine;
@@ -23,3 +24,4 @@ pub use fake::Fake;
 pub use judge::{Account, Judge, Judged};
 pub use mail::Sink;
 pub use postgres::Cluster;
+pub use tokens::TokenServer;
