@@ -9,6 +9,7 @@
 
 mod faults;
 mod mirror;
+mod oauth;
 mod proof;
 mod servers;
 mod site;

@@ -102,6 +102,15 @@ pub fn account_toml(
     )
 }
 
+/// An account that is logged in to with access tokens; the refresh token is in a file of `dir`.
+pub fn oauth_toml(corner: &str, port: u16, token_url: &str, dir: &Path, refresh: &str) -> String {
+    let file = dir.join(format!("refresh-{corner}"));
+    write_private(&file, refresh);
+    format!(
+        "[triangle.{corner}]\nhost = \"localhost\"\nport = {port}\ntls = \"none\"\nusername = \"{USER}\"\n[triangle.{corner}.oauth]\ntoken_url = \"{token_url}\"\nclient_id = \"maildreieck\"\nrefresh_token_file = {file:?}\n"
+    )
+}
+
 /// A folder with a configuration for two ports; plain text on loopback.
 pub fn configured(primary: u16, standby: u16) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

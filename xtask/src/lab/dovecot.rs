@@ -383,6 +383,12 @@ impl Dovecot {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// What Dovecot did so far: a line for each login, with its method.
+    #[must_use]
+    pub fn info(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("info")).unwrap_or_default()
+    }
+
     /// The options it was started with.
     #[must_use]
     pub fn options(&self) -> &Options {

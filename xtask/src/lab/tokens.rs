@@ -18,8 +18,9 @@ const LARGEST_REQUEST: usize = 1 << 20;
 struct State {
     /// Whose mail a refresh token opens.
     refresh: BTreeMap<String, String>,
-    /// Whose mail an access token opens.
-    access: BTreeMap<String, String>,
+    /// Whose mail an access token opens, and how many logins it is still good for.
+    access: BTreeMap<String, (String, usize)>,
+    uses: usize,
     issued: usize,
     rotates: bool,
     life_s: u64,
@@ -50,6 +51,7 @@ impl TokenServer {
         let state = Arc::new(Mutex::new(State {
             refresh: BTreeMap::new(),
             access: BTreeMap::new(),
+            uses: usize::MAX,
             issued: 0,
             rotates: false,
             life_s: 3600,
@@ -111,9 +113,9 @@ impl TokenServer {
         lock(&self.state).life_s = life_s;
     }
 
-    /// Ends every access token, whatever life was told.
-    pub fn expire_access(&self) {
-        lock(&self.state).access.clear();
+    /// Ends each access token after so many logins, whatever life was told.
+    pub fn set_uses(&self, uses: usize) {
+        lock(&self.state).uses = uses;
     }
 
     /// Answers the next requests with these, in order, before it gives a token again.
@@ -220,7 +222,8 @@ impl State {
         };
         self.issued += 1;
         let access = format!("access-{}-{}", self.issued, "x".repeat(400));
-        self.access.insert(access.clone(), user.clone());
+        self.access
+            .insert(access.clone(), (user.clone(), self.uses));
         let mut said = serde_json::json!({
             "access_token": access,
             "token_type": "Bearer",
@@ -239,10 +242,15 @@ impl State {
 
     fn introspect(&mut self, form: &BTreeMap<String, String>) -> (u16, String) {
         self.introspected += 1;
-        let user = form.get("token").and_then(|token| self.access.get(token));
-        let said = match user {
-            Some(user) => serde_json::json!({ "active": true, "username": user }),
-            None => serde_json::json!({ "active": false }),
+        let token = form
+            .get("token")
+            .and_then(|token| self.access.get_mut(token));
+        let said = match token {
+            Some((user, left)) if *left > 0 => {
+                *left -= 1;
+                serde_json::json!({ "active": true, "username": user })
+            }
+            _ => serde_json::json!({ "active": false }),
         };
         (200, said.to_string())
     }
