@@ -1,6 +1,9 @@
 //! What well-known providers publish about their mail servers, so that a file need not repeat it. A figure
 //! that no provider's document states is not here. **None of these was tried against the real provider.**
 //!
+//! Hosts and ports were held against Thunderbird's list of providers too,
+//! <https://github.com/thunderbird/autoconfig>.
+//!
 //! What the file says itself wins over all of this.
 
 use maildreieck_api_spec::vocabulary::Tls;
@@ -16,8 +19,7 @@ pub struct Preset {
     pub port: u16,
     /// Protection of the connection.
     pub tls: Tls,
-    /// Special uses by folder name, the names in Unicode and any case, for where the server states none:
-    /// names that are this provider's own.
+    /// Special uses (RFC 6154) and the folders that have them, for where the server states none.
     pub folder_roles: &'static [(&'static str, &'static str)],
     /// How many IMAP connections an account may have, all its programs together.
     pub connections: Option<u8>,
@@ -64,9 +66,17 @@ const GMAIL: Preset = Preset {
 /// - At most 20 connections: Microsoft, 'Exchange Online Throttling and Limits FAQ' of 2011,
 ///   <https://learn.microsoft.com/en-us/archive/blogs/exchangedev/exchange-online-throttling-and-limits-faq>. No
 ///   newer figure, and none for octets, is published.
+/// - English folder names: Microsoft, 'mailFolder resource type',
+///   <https://learn.microsoft.com/en-us/graph/api/resources/mailfolder>.
 const MICROSOFT365: Preset = Preset {
     name: "microsoft365",
     host: "outlook.office365.com",
+    folder_roles: &[
+        ("\\Sent", "Sent Items"),
+        ("\\Drafts", "Drafts"),
+        ("\\Trash", "Deleted Items"),
+        ("\\Junk", "Junk Email"),
+    ],
     connections: Some(20),
     oauth: Some((
         "https://login.microsoftonline.com/organizations/oauth2/v2.0/token",

@@ -199,10 +199,17 @@ const RULES: &[Rule] = &[
     },
     Rule {
         within: &["agent/src/"],
-        except: &["agent/src/server_api/", "agent/src/server_api.rs"],
+        except: &["agent/src/server_api/", "agent/src/http.rs"],
         never: &["reqwest"],
         unless: &[],
-        because: "only server_api talks to the server",
+        because: "only server_api and http name the HTTP client",
+    },
+    Rule {
+        within: &["agent/src/"],
+        except: &["agent/src/server_api/", "agent/src/oauth"],
+        never: &["crate::http"],
+        unless: &[],
+        because: "only server_api and oauth speak HTTP",
     },
     Rule {
         within: &["agent/src/plan/"],
@@ -258,7 +265,12 @@ const RULES: &[Rule] = &[
         because: "the cycle calls the others, never the other way round",
     },
     Rule {
-        within: &["agent/src/store", "agent/src/ledger", "agent/src/imap"],
+        within: &[
+            "agent/src/store",
+            "agent/src/ledger",
+            "agent/src/imap",
+            "agent/src/oauth",
+        ],
         except: &[],
         never: &[
             "crate::snapshot",
@@ -267,7 +279,7 @@ const RULES: &[Rule] = &[
             "crate::server_api",
         ],
         unless: &[],
-        because: "store, ledger and imap are the ground: they import nothing above them",
+        because: "store, ledger, imap and oauth are the ground: they import nothing above them",
     },
     // Everywhere.
     Rule {
