@@ -272,8 +272,17 @@ impl Round<'_> {
             .filter(|m| m.tombstone.is_none())
             .map(|m| m.member)
             .collect();
+        // A folder that is gone has nothing to fetch: its messages become tombstones.
+        let there: BTreeSet<FolderId> = self
+            .source
+            .folders
+            .values()
+            .filter(|folder| folder.status.is_some())
+            .map(|folder| folder.known.id)
+            .collect();
         let lost: Vec<StoredRow> = rows
             .into_iter()
+            .filter(|row| there.contains(&row.at.folder))
             .filter(|row| damaged.contains(&row.content) || !live.contains(&row.member))
             .collect();
         if !lost.is_empty() {

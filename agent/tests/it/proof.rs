@@ -224,6 +224,24 @@ fn the_index_can_be_made_anew() {
 }
 
 #[test]
+fn a_folder_that_goes_with_the_store_does_not_stop_the_mirror() {
+    let site = Site::new();
+    site.primary().create("Projekte").unwrap();
+    site.fill("Projekte", 1, 4);
+    site.fill("INBOX", 10, 40);
+    site.once().exits(0);
+    std::fs::remove_dir_all(site.dir.path().join("data/store")).unwrap();
+    site.primary().delete_folder("Projekte").unwrap();
+    site.fill("INBOX", 60, 1);
+    let said = site.once().exits(0);
+    assert_eq!(said.sent(), 1);
+    assert_eq!(said.classes(), ["(missing_at_primary standby)"; 4]);
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.repairs()), (0, vec![]));
+    assert_eq!(site.standby().messages("Projekte").unwrap().len(), 4);
+}
+
+#[test]
 fn a_store_that_is_gone_or_older_than_the_ledger_is_refilled() {
     let site = balanced();
     let store = site.dir.path().join("data/store");
