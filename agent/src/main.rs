@@ -305,6 +305,9 @@ fn key(config: &Config) -> Result<StoreKey, Failed> {
     )?)
 }
 
+/// How many files in the way are named in words; all of them are in the document.
+const NAMED_FILES: usize = 20;
+
 fn export_mail(
     config: &Config,
     common: &Common,
@@ -327,8 +330,12 @@ fn export_mail(
     progress.end();
     let exported = exported?;
     say(common, &exported, || {
+        let in_the_way = exported.differing.iter().take(NAMED_FILES);
+        let in_the_way: String = in_the_way
+            .map(|path| format!("\nin the way, left as it is: {}", path.display()))
+            .collect();
         format!(
-            "{} messages written ({} bytes), {} there already, {} unreadable, {} files in the way; list in {}",
+            "{} messages written ({} bytes), {} there already, {} unreadable, {} files in the way; list in {}{in_the_way}",
             exported.written,
             exported.bytes,
             exported.present,

@@ -114,8 +114,16 @@ pub async fn run(config: &Config, quiet: bool) -> Result<(), AgentError> {
             None => std::future::pending().await,
         }
     };
+    tracing::info!(
+        triangles = config.triangles.len(),
+        enrolled = server.is_some(),
+        "running; SIGTERM or Ctrl-C ends it"
+    );
     tokio::select! {
-        () = stop.told() => Ok(()),
+        () = stop.told() => {
+            tracing::info!("told to stop");
+            Ok(())
+        }
         () = talk => Ok(()),
         ended = labour(config, &site, server.as_ref(), &spool) => ended,
     }

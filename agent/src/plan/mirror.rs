@@ -235,7 +235,7 @@ fn text<S: serde::Serializer>(flags: &Flags, serializer: S) -> Result<S::Ok, S::
 #[must_use]
 pub fn plan(view: &View, guard: Guard, history: History, confirmed: Option<&str>) -> Next {
     let mut scene = Scene::new(view);
-    let rename = renamed(view);
+    let rename = renamed(&scene);
     // Copies that nothing points at are known before their folder's name changes.
     scene.only = rename.as_ref().map(|(old, _)| *old);
     let read = scene.to_read();

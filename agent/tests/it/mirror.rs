@@ -382,6 +382,48 @@ fn a_folder_renamed_on_the_standby_sends_nothing_and_holds_nothing() {
     assert_eq!(site.once().exits(0).sent(), 0);
 }
 
+/// So it stands when a run is killed after RENAME and before it could write that down, and also where
+/// somebody renames on both sides.
+#[test]
+fn a_rename_that_was_never_written_down_doubles_nothing() {
+    let site = Site::new();
+    site.primary().create("Akten").unwrap();
+    site.fill("Akten", 1, 12);
+    site.fill("INBOX", 50, 2);
+    site.once().exits(0);
+    site.primary().rename("Akten", "Ablage").unwrap();
+    site.standby().rename("Akten", "Ablage").unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+    // From then on the copies are followed as before.
+    site.primary().rename("Ablage", "Archiv 2026").unwrap();
+    let uids = Site::uids(&mut site.primary(), "INBOX");
+    let mut primary = site.primary();
+    primary.move_to("INBOX", &uids, "Archiv 2026").unwrap();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+    site.assert_equal();
+}
+
+#[test]
+fn what_comes_back_with_another_date_is_sent_as_another_message() {
+    let site = Site::new();
+    let text = "Subject: once\r\n\r\nonce\r\n".as_bytes();
+    let mut primary = site.primary();
+    primary.append("INBOX", &[], 1_772_352_000, text).unwrap();
+    site.once().exits(0);
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.delete("INBOX", &uids).unwrap();
+    site.once().exits(0);
+    primary.append("INBOX", &[], 1_772_438_400, text).unwrap();
+    let said = site.once().exits(0);
+    assert_eq!(
+        (said.sent(), said.classes()),
+        (1, vec!["(missing_at_primary standby)".to_owned()])
+    );
+    assert_eq!(site.once().exits(0).sent(), 0);
+}
+
 #[test]
 fn the_guard_holds_back_and_new_mail_still_flows() {
     let site = Site::new();

@@ -205,6 +205,7 @@ impl<'a> FolderPlan<'a, '_> {
         }
         if self.scene.misplaced(row, copy, target) {
             self.note_flags(copy);
+            self.flags_at(copy, &shown.flags);
             return Some(Lacking {
                 misplaced: true,
                 ..lacking(None)
@@ -293,10 +294,10 @@ impl<'a> FolderPlan<'a, '_> {
         Some(lacking)
     }
 
-    /// Whether a copy can and may be moved on the target.
+    /// Whether a message's copy can be moved on the target. One that was adopted is ours as much as one that we
+    /// wrote: else it would be sent a second time.
     fn moves(&self, copy: Place) -> bool {
-        let ours = |row: &Row| row.origin == Origin::Written;
-        self.scene.view.target_moves && self.scene.row_at(copy).is_some_and(ours)
+        self.scene.view.target_moves && self.scene.copy_row(copy).is_some()
     }
 
     fn leave_behind(&mut self, source: Place, copy: Place) {
@@ -353,18 +354,16 @@ impl<'a> FolderPlan<'a, '_> {
             .copied()
     }
 
+    /// The tombstone of a message that is back. With another date it is another message: the copies that
+    /// corners hold of the old one cannot be given a new date.
     fn tombstone(&self, row: &Row) -> Option<&Tombstone> {
-        self.scene
-            .view
-            .tombstones
-            .iter()
-            .filter(|t| {
-                !t.moved
-                    && t.folder == *self.folder
-                    && t.content == row.content
-                    && !self.found.tombstones.contains(&t.id)
-            })
-            .max_by_key(|t| t.date == row.date)
+        self.scene.view.tombstones.iter().find(|t| {
+            !t.moved
+                && t.folder == *self.folder
+                && t.content == row.content
+                && t.date == row.date
+                && !self.found.tombstones.contains(&t.id)
+        })
     }
 
     fn move_copy(&mut self, copy: Place, at: Place) {
@@ -411,18 +410,8 @@ impl<'a> FolderPlan<'a, '_> {
     }
 
     pub(super) fn flags_at(&mut self, copy: Place, wanted: &Flags) {
-        let Some(target) = self
-            .pair
-            .target
-            .as_ref()
-            .filter(|t| t.folder == copy.folder)
-        else {
-            return;
-        };
-        if let Some(there) =
-            shown_at(target, copy.uid).filter(|_| target.generation == copy.generation)
-        {
-            self.flags(target.folder, wanted, there, false);
+        if let Some(there) = self.scene.shown_copy(copy) {
+            self.flags(copy.folder, wanted, there, false);
         }
     }
 

@@ -1,11 +1,13 @@
 //! A folder that was renamed on the source: whether it was, and whether the target's may be renamed with it.
 
 use super::Rename;
+use super::scene::{Scene, place};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::view::{Origin, Pair, Shown, Side, View};
 
 /// A source folder that is gone while a new one has its UIDVALIDITY and its messages.
-pub(super) fn renamed(view: &View) -> Option<(&LogicalFolder, Rename)> {
+pub(super) fn renamed<'a>(scene: &Scene<'a>) -> Option<(&'a LogicalFolder, Rename)> {
+    let view: &'a View = scene.view;
     for (old_name, old) in &view.pairs {
         let Some(gone) = old.source.as_ref().filter(|s| s.gone && !s.rows.is_empty()) else {
             continue;
@@ -31,12 +33,14 @@ pub(super) fn renamed(view: &View) -> Option<(&LogicalFolder, Rename)> {
             && let Some(new) = &pair.source
         {
             let ours = |side: &&Side| {
-                let written = |s: &Shown| {
-                    side.rows
-                        .get(&s.uid)
-                        .is_some_and(|r| r.origin == Origin::Written)
+                // What somebody moved there would move along.
+                let of_us = |s: &Shown| {
+                    let owned = scene.owners.contains_key(&place(side, s.uid));
+                    side.rows.get(&s.uid).is_some_and(|row| {
+                        row.origin == Origin::Written || owned && row.origin != Origin::Strayed
+                    })
                 };
-                !side.gone && side.shown.iter().all(written)
+                !side.gone && side.shown.iter().all(of_us)
             };
             // What lies below it would move along.
             let below = |(name, _): &(&LogicalFolder, &Pair)| {

@@ -48,7 +48,7 @@ impl Scene<'_> {
                         shapes.extend(rows.iter().flatten().map(|row| (row.size, row.date)));
                     }
                     None if untouched(row) => {
-                        back.insert(row.content);
+                        back.insert((row.content, row.date));
                     }
                     _ => {}
                 }
@@ -59,7 +59,7 @@ impl Scene<'_> {
             for buried in &self.view.tombstones {
                 if let Some(copy) = buried.copy
                     && buried.folder == *folder
-                    && back.contains(&buried.content)
+                    && back.contains(&(buried.content, buried.date))
                     && !self.is_shown(copy)
                 {
                     shapes.insert((buried.size, buried.date));

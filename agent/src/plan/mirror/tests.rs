@@ -344,9 +344,10 @@ fn a_move_that_the_target_cannot_follow_leaves_the_old_copy() {
 }
 
 #[test]
-fn mail_that_others_put_there_is_not_moved() {
+fn what_was_adopted_is_moved_and_what_nothing_points_at_is_not() {
     let mut w = World::new();
     w.source.deliver("INBOX", "a");
+    w.target.deliver("INBOX", "a");
     w.target.deliver("INBOX", "a");
     w.settle();
     w.source.move_to("INBOX", 1, "Done");
@@ -356,11 +357,61 @@ fn mail_that_others_put_there_is_not_moved() {
             "read source Done [1]",
             "create Done
              moved INBOX:1 to Done:1
-             left behind INBOX:1 of Done:1
-             send Done:1 to Done",
+             move INBOX [1] to Done",
             "nothing",
         ],
     );
+    assert_eq!(w.sent, []);
+}
+
+#[test]
+fn a_rename_that_was_cut_off_after_the_target_did_it_is_found_again_and_the_next_is_followed() {
+    let mut w = World::new();
+    for text in ["a", "b"] {
+        w.source.deliver("Old", text);
+    }
+    w.settle();
+    w.sent.clear();
+    w.source.rename("Old", "New");
+    let rename = w.next();
+    assert!(matches!(rename, Next::Rename(_)));
+    w.carry_out(&rename, &mut world::Budget(1)).unwrap_err();
+    assert!(w.target.boxes.contains_key("New"));
+    w.settle();
+    w.source.rename("New", "Newer");
+    steps(&mut w, &["rename New to Newer, followed", "nothing"]);
+    assert_eq!(w.sent, []);
+    assert_eq!(w.target.boxes.keys().collect::<Vec<_>>(), ["Newer"]);
+}
+
+#[test]
+fn a_rename_and_a_move_are_followed_after_the_ledger_was_lost() {
+    let mut w = mirrored(&["a", "b"]);
+    w.source.deliver("Old", "c");
+    w.settle();
+    w.sent.clear();
+    w.lose_ledger();
+    w.settle();
+    w.source.rename("Old", "New");
+    w.source.move_to("INBOX", 1, "New");
+    w.settle();
+    assert_eq!(w.sent, []);
+    assert_eq!(w.target.boxes["New"].mails.len(), 2);
+    assert_eq!(w.target.boxes["INBOX"].mails.len(), 1);
+}
+
+#[test]
+fn what_comes_back_with_another_date_is_another_message() {
+    let mut w = mirrored(&["a"]);
+    let mail = w.source.delete("INBOX", 1);
+    w.settle();
+    w.source.deliver("INBOX", mail.at(9));
+    steps(
+        &mut w,
+        &["read source INBOX [2]", "send INBOX:2 to INBOX", "nothing"],
+    );
+    assert_eq!(w.tombstones.len(), 1);
+    assert_eq!(w.target.boxes["INBOX"].mails[&2].date, 9);
 }
 
 #[test]
@@ -671,16 +722,22 @@ fn what_is_moved_on_the_target_is_misplaced_until_it_comes_back() {
         ],
     );
     w.source.mark("INBOX", 1, "\\Seen");
-    steps(&mut w, &["source flags INBOX:1 \"\\\\Seen\"", "nothing"]);
+    steps(
+        &mut w,
+        &[
+            "source flags INBOX:1 \"\\\\Seen\"
+             flags Else [1] +\\Seen",
+            "target flags Else:1 \"\\\\Seen\"",
+            "nothing",
+        ],
+    );
     w.target.move_to("Else", 1, "INBOX");
     steps(
         &mut w,
         &[
             "read target INBOX [3]",
-            "adopt INBOX:3 of INBOX:1
-             flags INBOX [3] +\\Seen",
-            "forget Else:1
-             target flags INBOX:3 \"\\\\Seen\"",
+            "adopt INBOX:3 of INBOX:1",
+            "forget Else:1",
             "nothing",
         ],
     );

@@ -408,12 +408,24 @@ impl World {
         }
     }
 
+    /// The ledger is lost: what the accounts hold is all that is known.
+    pub fn lose_ledger(&mut self) {
+        self.tombstones.clear();
+        self.batch.clear();
+        for account in [&mut self.source, &mut self.target] {
+            account.rows.clear();
+            account.known.clear();
+        }
+    }
+
     fn follow_rename(&mut self, rename: &Rename, budget: &mut Budget) -> Result<(), Cut> {
         let to = rename.folder.as_str();
         if let Some(folder) = rename.target {
             budget.step()?;
             let old = self.target.name_of(folder).unwrap().to_owned();
             self.target.rename(&old, to);
+            // Cut off here the ledger knows nothing of it.
+            budget.step()?;
             let known = self.target.known.remove(&old).unwrap();
             self.target.known.insert(to.to_owned(), known);
             for tombstone in &mut self.tombstones {
