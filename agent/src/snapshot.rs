@@ -7,7 +7,7 @@ use std::time::Duration;
 use maildreieck_api_spec::vocabulary::Corner;
 
 use crate::error::AgentError;
-use crate::imap::{Folder, FolderStatus, Folders, Link, Listing, Mailbox, wire};
+use crate::imap::{Ask, Folder, FolderStatus, Folders, Link, Listing, Mailbox, wire};
 use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::names::{Named, excluded, logical_names};
@@ -204,6 +204,7 @@ pub async fn list(
     all: bool,
     batches: &[Batch],
 ) -> Result<(), AgentError> {
+    let (mut asks, mut wanted) = (Vec::new(), Vec::new());
     for folder in seen.folders.values_mut() {
         if folder.status.is_none() {
             continue;
@@ -213,11 +214,17 @@ pub async fn list(
             folder.status = Some(standing_still(link, &folder.mailbox).await?);
         }
         if all || in_doubt || !folder.unchanged() {
-            let holds_mail = folder.status.is_some_and(|s| s.messages > 0);
-            let listing = link.list_messages(&folder.mailbox, holds_mail).await?;
-            folder.status = Some(listing.status);
-            folder.listing = Some(listing);
+            asks.push(Ask {
+                mailbox: folder.mailbox.clone(),
+                holds_mail: folder.status.is_some_and(|s| s.messages > 0),
+            });
+            wanted.push(folder);
         }
+    }
+    let listings = link.list_messages(&asks).await?;
+    for (folder, listing) in wanted.into_iter().zip(listings) {
+        folder.status = Some(listing.status);
+        folder.listing = Some(listing);
     }
     Ok(())
 }

@@ -162,7 +162,7 @@ impl Round<'_> {
     }
 
     async fn act(&mut self, plan: &Plan, view: &View) -> Result<crate::execute::Done, AgentError> {
-        let mut execution = self.execution();
+        let execution = self.execution();
         let (separator, prefix) = (self.target.separator, self.triangle.standby_prefix.as_str());
         execution
             .act(

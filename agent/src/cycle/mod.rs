@@ -155,7 +155,7 @@ impl<'a> Round<'a> {
         let choice = self.choice();
         {
             let mut ledger = self.site.ledger.borrow_mut();
-            self.batches = ledger.open_batches(choice.triangle)?;
+            self.batches = ledger.batches_in_doubt(choice.triangle)?;
             self.source = snapshot::seen(&source, &mut ledger, choice, Corner::Primary)?;
             self.target = snapshot::seen(&target, &mut ledger, choice, Corner::Standby)?;
         }
@@ -178,7 +178,7 @@ impl<'a> Round<'a> {
         let folders = self.target_link.folders().await?;
         let mut target = {
             let mut ledger = self.site.ledger.borrow_mut();
-            self.batches = ledger.open_batches(&self.triangle.name)?;
+            self.batches = ledger.batches_in_doubt(&self.triangle.name)?;
             snapshot::seen(&folders, &mut ledger, self.choice(), Corner::Standby)?
         };
         // What is not looked at keeps the listing it has; only the rest is listed now.
@@ -213,9 +213,9 @@ impl<'a> Round<'a> {
             writers: usize::from(self.triangle.standby.max_connections)
                 .saturating_sub(1)
                 .max(1),
-            folders: Execution::target_folders(&self.target),
+            folders: RefCell::new(Execution::target_folders(&self.target)),
             source_folders,
-            taken: self.target.taken.clone(),
+            taken: RefCell::new(self.target.taken.clone()),
             shapes: Rc::clone(&self.shapes),
             careful: self.careful,
             target_corner: Corner::Standby,

@@ -13,30 +13,32 @@ use crate::plan::view::{Origin, Place};
 use super::TargetFolder;
 
 impl Execution<'_> {
-    /// Notes a batch and the source rows that it carries.
-    pub(super) fn open_batch(
+    /// Notes batches for a folder and the source rows that they carry.
+    pub(super) fn open_batches(
         &self,
         folder: &TargetFolder,
-        items: &[Item],
-    ) -> Result<i64, AgentError> {
-        let contents: Vec<ContentId> = items.iter().map(|i| i.content).collect();
-        let rows: Vec<NewRow> = items.iter().filter_map(|i| i.row.clone()).collect();
-        let now = clock::now_s();
-        Ok(self.ledger.borrow_mut().open_batch(
+        batches: &[Vec<Item>],
+        rows: &[NewRow],
+    ) -> Result<Vec<i64>, AgentError> {
+        let contents: Vec<Vec<ContentId>> = batches
+            .iter()
+            .map(|items| items.iter().map(|i| i.content).collect())
+            .collect();
+        Ok(self.ledger.borrow_mut().open_batches(
             self.triangle,
             folder.known.id,
             folder.uidnext,
             &contents,
-            &rows,
-            now,
+            rows,
+            clock::now_s(),
         )?)
     }
 
-    /// Notes the copies that a batch made. One whose UID the server did not tell is found by its content in
-    /// the next round, which the batch stays open for.
-    pub(super) fn close_batch(
+    /// Notes the copies that batches made. One whose UID the server did not tell is found by its content in
+    /// the next round, which the batches stay open for.
+    pub(super) fn close_batches(
         &self,
-        id: Option<i64>,
+        ids: &[i64],
         folder: &TargetFolder,
         logical: &LogicalFolder,
         appended: &[(Item, Appended)],
@@ -78,10 +80,10 @@ impl Execution<'_> {
                 _ => all_told = false,
             }
         }
-        let id = id.filter(|_| all_told);
+        let ids = if all_told { ids } else { &[] };
         self.ledger
             .borrow_mut()
-            .close_batch(id, &copies, &put_back, &repairs, now)?;
+            .close_batches(ids, &copies, &put_back, &repairs, now)?;
         Ok(())
     }
 }

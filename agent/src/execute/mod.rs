@@ -5,11 +5,13 @@
 //! journal in the ledger, then the target, then the ledger's note of the copies.
 
 mod journal;
+mod reader;
 mod step;
 mod transfer;
+mod writer;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use maildreieck_api_spec::runs::Volume;
@@ -77,9 +79,9 @@ pub struct Execution<'a> {
     /// How many further connections to the target.
     pub writers: usize,
     /// The target's folders by logical name; those that are made join it.
-    pub folders: BTreeMap<LogicalFolder, TargetFolder>,
+    pub folders: RefCell<BTreeMap<LogicalFolder, TargetFolder>>,
     /// Names that are taken on the target.
-    pub taken: std::collections::BTreeSet<String>,
+    pub taken: RefCell<BTreeSet<String>>,
     /// The source's folders by logical name.
     pub source_folders: BTreeMap<LogicalFolder, (Mailbox, KnownFolder)>,
     /// Shapes that the target has taken.
@@ -100,7 +102,7 @@ pub struct Done {
     /// Connections that failed on the way; what they carried is looked for in the next round.
     pub failures: Vec<ImapError>,
     /// Folders of the target that were written to.
-    pub touched: std::collections::BTreeSet<LogicalFolder>,
+    pub touched: BTreeSet<LogicalFolder>,
 }
 
 impl Execution<'_> {

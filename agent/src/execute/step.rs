@@ -7,7 +7,7 @@ use maildreieck_api_spec::vocabulary::{Class, Corner};
 use super::{Done, Execution, TargetFolder};
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{BodyEvent, FlagChange, Kind, Link, Mailbox, wire};
+use crate::imap::{BodyEvent, FlagChange, FolderStatus, Kind, Link, Mailbox, wire};
 use crate::ledger::{Batch, NewRow, StoredRow};
 use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
 use crate::plan::mirror::{FlagStep, MoveStep, Plan, Read, Record, Rename};
@@ -21,7 +21,7 @@ impl Execution<'_> {
     /// # Errors
     /// What a person has to mend, or a later run; what was done stays done and noted.
     pub async fn act(
-        &mut self,
+        &self,
         plan: &Plan,
         view: &View,
         source: &mut Link,
@@ -29,75 +29,106 @@ impl Execution<'_> {
         separator: Option<char>,
         prefix: &str,
     ) -> Result<Done, AgentError> {
-        let mut touched = BTreeSet::new();
-        for folder in &plan.create {
-            self.create(folder, target, separator, prefix).await?;
-            touched.insert(folder.clone());
-        }
-        self.record(plan, view).await?;
-        for step in &plan.moves {
-            self.follow_move(step, view, target).await?;
-            touched.insert(step.to.clone());
-            touched.extend(self.logical_of(step.from));
-        }
-        for step in &plan.flags {
-            self.set_flags(step, view, target).await?;
-            touched.extend(self.logical_of(step.folder));
-        }
-        let mut done = self.transfer(plan, source).await?;
+        let mut touched = plan.create.clone();
+        let prepared = async {
+            self.create(&plan.create, target, separator, prefix).await?;
+            self.record(plan, view).await?;
+            for step in &plan.moves {
+                self.follow_move(step, view, target).await?;
+                touched.insert(step.to.clone());
+                touched.extend(self.logical_of(step.from));
+            }
+            for step in &plan.flags {
+                self.set_flags(step, view, target).await?;
+                touched.extend(self.logical_of(step.folder));
+            }
+            Ok(())
+        };
+        let mut done = self.transfer(plan, source, prepared).await?;
         done.touched.append(&mut touched);
         Ok(done)
     }
 
     fn logical_of(&self, folder: FolderId) -> Option<LogicalFolder> {
         self.folders
+            .borrow()
             .iter()
             .find(|(_, f)| f.known.id == folder)
             .map(|(name, _)| name.clone())
     }
 
+    /// Makes folders that the target lacks. A name that another folder bears gets a number, and the ledger keeps
+    /// which is which.
     async fn create(
-        &mut self,
-        folder: &LogicalFolder,
+        &self,
+        wanted: &BTreeSet<LogicalFolder>,
         target: &mut Link,
         separator: Option<char>,
         prefix: &str,
     ) -> Result<(), AgentError> {
-        if self.folders.contains_key(folder) {
-            return Ok(());
-        }
-        let have: BTreeMap<LogicalFolder, String> = self
+        let mut have: BTreeMap<LogicalFolder, String> = self
             .folders
+            .borrow()
             .iter()
             .map(|(name, f)| (name.clone(), wire::decode_utf7(f.mailbox.as_str())))
             .collect();
-        let source_text = self
-            .source_folders
-            .get(folder)
-            .map(|(mailbox, _)| wire::decode_utf7(mailbox.as_str()))
-            .and_then(|text| text.rsplit(['/', '.']).next().map(str::to_owned))
-            .unwrap_or_else(|| folder.to_string());
-        let name = new_name(folder, separator, prefix, &have, &source_text);
-        let unfit = || {
-            AgentError::Config(format!(
-                "folder '{folder}' has no name that the target could hold"
-            ))
-        };
-        // A name that another folder bears gets a number, and the ledger keeps which is which.
-        let mut mailbox = Mailbox::new(&wire::encode_utf7(&name.text)).ok_or_else(unfit)?;
-        let mut number = 2;
-        loop {
-            let free = !self.taken.contains(mailbox.as_str());
-            let made = free && target.create_folder(&mailbox, name.role.as_deref()).await?;
-            if made || self.was_ours(folder, &mailbox)? {
-                break;
+        let mut lacking = Vec::new();
+        for folder in wanted {
+            if have.contains_key(folder) {
+                continue;
             }
-            let text = format!("{}={number}", name.text);
-            mailbox = Mailbox::new(&wire::encode_utf7(&text)).ok_or_else(unfit)?;
-            number += 1;
+            let source_text = self
+                .source_folders
+                .get(folder)
+                .map(|(mailbox, _)| wire::decode_utf7(mailbox.as_str()))
+                .and_then(|text| text.rsplit(['/', '.']).next().map(str::to_owned))
+                .unwrap_or_else(|| folder.to_string());
+            let name = new_name(folder, separator, prefix, &have, &source_text);
+            let mailbox = self.free_name(folder, &name.text)?;
+            // What lies below it is named after it.
+            have.insert(folder.clone(), wire::decode_utf7(mailbox.as_str()));
+            lacking.push((folder, name.text, (mailbox, name.role)));
         }
-        self.taken.insert(mailbox.as_str().to_owned());
-        let status = target.status(&mailbox).await?;
+        while !lacking.is_empty() {
+            let asks: Vec<_> = lacking.iter().map(|(.., ask)| ask.clone()).collect();
+            let made = target.make_folders(&asks).await?;
+            let mut again = Vec::new();
+            for ((folder, text, (mailbox, role)), made) in lacking.into_iter().zip(made) {
+                if made.new || self.was_ours(folder, &mailbox)? {
+                    self.know_folder(folder, mailbox, made.status)?;
+                } else {
+                    let mailbox = self.free_name(folder, &text)?;
+                    again.push((folder, text, (mailbox, role)));
+                }
+            }
+            lacking = again;
+        }
+        Ok(())
+    }
+
+    /// A name for a folder on the target that no other folder bears, and that counts as taken from now on.
+    fn free_name(&self, folder: &LogicalFolder, text: &str) -> Result<Mailbox, AgentError> {
+        let numbered = (2..).map(|number: u32| format!("{text}={number}"));
+        for text in std::iter::once(text.to_owned()).chain(numbered) {
+            let mailbox = Mailbox::new(&wire::encode_utf7(&text)).ok_or_else(|| {
+                AgentError::Config(format!(
+                    "folder '{folder}' has no name that the target could hold"
+                ))
+            })?;
+            let free = self.taken.borrow_mut().insert(mailbox.as_str().to_owned());
+            if free || self.was_ours(folder, &mailbox)? {
+                return Ok(mailbox);
+            }
+        }
+        Err(AgentError::Internal("all names are taken"))
+    }
+
+    fn know_folder(
+        &self,
+        folder: &LogicalFolder,
+        mailbox: Mailbox,
+        status: FolderStatus,
+    ) -> Result<(), AgentError> {
         let mut ledger = self.ledger.borrow_mut();
         let known = ledger.folders(self.triangle, self.target_corner)?;
         let known = match known.into_iter().find(|k| k.mailbox == mailbox.as_str()) {
@@ -116,8 +147,7 @@ impl Execution<'_> {
                 status.uidvalidity,
             )?,
         };
-        drop(ledger);
-        self.folders.insert(
+        self.folders.borrow_mut().insert(
             folder.clone(),
             TargetFolder {
                 mailbox,
@@ -260,13 +290,7 @@ impl Execution<'_> {
         target: &mut Link,
     ) -> Result<(), AgentError> {
         let to = self.target(&step.to)?;
-        let from = self
-            .folders
-            .values()
-            .find(|f| f.known.id == step.from)
-            .ok_or(AgentError::Internal(
-                "a plan names a target folder that was not seen",
-            ))?;
+        let (_, from) = self.by_id(step.from)?;
         target.open_mailbox(&from.mailbox, true).await?;
         for messages in step.messages.chunks(200) {
             let uids: Vec<u32> = messages.iter().map(|(uid, _)| *uid).collect();
@@ -276,11 +300,11 @@ impl Execution<'_> {
                 .map(|row| row.content)
                 .collect();
             let now = clock::now_s();
-            let batch = self.ledger.borrow_mut().open_batch(
+            let batch = self.ledger.borrow_mut().open_batches(
                 self.triangle,
                 to.known.id,
                 to.uidnext,
-                &contents,
+                &[contents],
                 &[],
                 now,
             )?;
@@ -311,15 +335,25 @@ impl Execution<'_> {
             let mut ledger = self.ledger.borrow_mut();
             ledger.copy_moved(&moved)?;
             if there.is_some() {
-                ledger.drop_batches(&[batch])?;
+                ledger.drop_batches(&batch)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn target(&self, folder: &LogicalFolder) -> Result<&TargetFolder, AgentError> {
-        self.folders.get(folder).ok_or(AgentError::Internal(
+    pub(super) fn target(&self, folder: &LogicalFolder) -> Result<TargetFolder, AgentError> {
+        let folder = self.folders.borrow().get(folder).cloned();
+        folder.ok_or(AgentError::Internal(
             "a plan names a target folder that was not made",
+        ))
+    }
+
+    fn by_id(&self, id: FolderId) -> Result<(LogicalFolder, TargetFolder), AgentError> {
+        let folders = self.folders.borrow();
+        let found = folders.iter().find(|(_, f)| f.known.id == id);
+        let found = found.map(|(name, folder)| (name.clone(), folder.clone()));
+        found.ok_or(AgentError::Internal(
+            "a plan names a target folder that was not seen",
         ))
     }
 
@@ -329,13 +363,7 @@ impl Execution<'_> {
         view: &View,
         target: &mut Link,
     ) -> Result<(), AgentError> {
-        let (logical, folder) = self
-            .folders
-            .iter()
-            .find(|(_, f)| f.known.id == step.folder)
-            .ok_or(AgentError::Internal(
-                "a plan names a target folder that was not seen",
-            ))?;
+        let (logical, folder) = self.by_id(step.folder)?;
         let opened = target.open_mailbox(&folder.mailbox, true).await?;
         let mut flags = step.flags.clone();
         if step.add
@@ -382,7 +410,7 @@ impl Execution<'_> {
         if step.repair {
             let rows = view
                 .pairs
-                .get(logical)
+                .get(&logical)
                 .and_then(|p| p.target.as_ref())
                 .map(|t| &t.rows);
             let repairs: Vec<_> = step
@@ -420,7 +448,7 @@ impl Execution<'_> {
         batches: &[Batch],
     ) -> Result<(), AgentError> {
         for (id, uids) in &read.target {
-            let Some(folder) = self.folders.values().find(|f| f.known.id == *id) else {
+            let Ok((_, folder)) = self.by_id(*id) else {
                 continue;
             };
             let mut ours: Vec<ContentId> = batches
@@ -584,10 +612,7 @@ impl Execution<'_> {
         separator: Option<char>,
         prefix: &str,
     ) -> Result<(), AgentError> {
-        if let Some(folder) = rename
-            .target
-            .and_then(|id| self.folders.values().find(|f| f.known.id == id))
-        {
+        if let Some((_, folder)) = rename.target.and_then(|id| self.by_id(id).ok()) {
             let name = new_name(&rename.folder, separator, prefix, &BTreeMap::new(), "");
             let to = Mailbox::new(&wire::encode_utf7(&name.text)).ok_or_else(|| {
                 AgentError::Config(format!(

@@ -1,29 +1,32 @@
 //! Adding messages to a mailbox: MULTIAPPEND (RFC 3502) with LITERAL+ (RFC 7888), pipelined APPEND, or one
-//! by one, by what the server can.
+//! by one, by what the server can. An APPEND stays open and is fed until it is ended, and the next is sent
+//! before it is answered.
 //!
 //! The first message of a shape (folder and keywords) goes out with a synchronising literal, so that a
 //! server that dislikes the shape says so before there are octets that it could take for commands. After
-//! BAD the connection must not be used again.
+//! BAD, or an answer in the middle of a message, the connection must not be used again.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::error::{ImapError, Kind};
-use super::link::{Code, End, Finished, Link, UidRanges, in_folder, over_quota};
+use super::link::{Code, End, Link, UidRanges, in_folder, over_quota};
 use super::wire::{Literal, Mailbox, append_head};
 use crate::plan::identity::{Flags, InternalDate};
 
+/// What is written together.
+const WRITE_BYTES: usize = 64 * 1024;
+
 /// A message to add.
-#[derive(Debug, Clone)]
-pub struct AppendItem {
+#[derive(Debug, Clone, Copy)]
+pub struct AppendItem<'a> {
     /// Flags and keywords.
-    pub flags: Flags,
+    pub flags: &'a Flags,
     /// INTERNALDATE.
     pub date: InternalDate,
     /// The octets.
-    pub octets: Arc<[u8]>,
+    pub octets: &'a [u8],
 }
 
 /// Where a message came to lie (RFC 4315); `None` where the server does not say.
@@ -38,173 +41,167 @@ pub struct Refusal {
     pub text: String,
 }
 
-/// What became of a batch: per command, the items it held and its end.
-#[derive(Debug)]
-pub struct AppendOutcome {
-    /// For each item, where it lies, or the refusal of the command that held it.
-    pub items: Vec<Result<Appended, Refusal>>,
-}
+/// An APPEND under way: by its tag.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AppendTag(String);
 
 /// The shapes that a server has taken already, shared by the connections to one account.
 pub type Shapes = Rc<RefCell<BTreeSet<(Mailbox, String)>>>;
 
+/// An APPEND that is being written.
+#[derive(Debug)]
+pub(super) struct Appending {
+    tag: String,
+    mailbox: Mailbox,
+    /// What is not written yet.
+    pending: Vec<u8>,
+}
+
 impl Link {
-    /// How many messages one APPEND command may hold here.
+    /// Whether one APPEND may hold several messages.
     #[must_use]
     pub fn takes_batches(&self) -> bool {
         self.capabilities.has("MULTIAPPEND")
     }
 
-    /// Adds the items to the mailbox, in order.
+    /// Adds a message: to the APPEND that is open, where the server takes several and it is for the same
+    /// mailbox; else by a new one. What it was answered, [`Link::appended`] says later.
     ///
     /// # Errors
-    /// BAD, a cut or a silent connection: then it is in doubt what was added, and the connection is done.
-    pub async fn append(
+    /// BAD, an answer in the middle of a message, a cut or a silent connection: it is in doubt what was added.
+    pub async fn add(
         &mut self,
         mailbox: &Mailbox,
-        items: &[AppendItem],
+        item: AppendItem<'_>,
         shapes: &Shapes,
-    ) -> Result<AppendOutcome, ImapError> {
-        let outcome = if self.takes_batches() {
-            self.append_command(mailbox, items, shapes).await
-        } else if self.capabilities.has("LITERAL+") && items.len() > 1 {
-            self.append_pipelined(mailbox, items, shapes).await
-        } else {
-            self.append_singly(mailbox, items, shapes).await
-        };
-        outcome.map_err(|e| in_folder(e, Some(mailbox)))
+    ) -> Result<AppendTag, ImapError> {
+        let goes_on = |open: &Appending| open.mailbox == *mailbox && self.takes_batches();
+        if !self.appending.as_ref().is_some_and(goes_on) {
+            self.end_append().await?;
+        }
+        let added = self.add_to_open(mailbox, item, shapes).await;
+        added.map_err(|e| in_folder(e, Some(mailbox)))
     }
 
-    async fn append_singly(
+    async fn add_to_open(
         &mut self,
         mailbox: &Mailbox,
-        items: &[AppendItem],
+        item: AppendItem<'_>,
         shapes: &Shapes,
-    ) -> Result<AppendOutcome, ImapError> {
-        let mut all = AppendOutcome {
-            items: Vec::with_capacity(items.len()),
-        };
-        for item in items {
-            all.items.extend(
-                self.append_command(mailbox, std::slice::from_ref(item), shapes)
-                    .await?
-                    .items,
-            );
-        }
-        Ok(all)
-    }
-
-    async fn append_command(
-        &mut self,
-        mailbox: &Mailbox,
-        items: &[AppendItem],
-        shapes: &Shapes,
-    ) -> Result<AppendOutcome, ImapError> {
-        let tag = self.tag();
-        let mut early = None;
-        let mut new_shapes = Vec::new();
-        let mut pending = format!("{tag} APPEND {}", mailbox.quoted()).into_bytes();
-        for item in items {
-            let shape = shape(mailbox, &item.flags);
-            let known = shapes.borrow().contains(&shape) || new_shapes.contains(&shape);
-            let literal = self.literal(item.octets.len(), known);
-            pending.extend_from_slice(self.head(item, literal)?.as_bytes());
-            if literal == Literal::Synchronising {
-                early = self.write_listening("APPEND", &tag, &pending).await?;
-                pending.clear();
-                if early.is_none() {
-                    early = self.until_plus("APPEND", &tag).await?;
-                }
-                new_shapes.push(shape);
-            }
-            if early.is_none() && (item.octets.len() > 64 * 1024 || pending.len() > 256 * 1024) {
-                early = self.write_listening("APPEND", &tag, &pending).await?;
-                pending.clear();
-            }
-            if early.is_some() {
-                break;
-            }
-            if item.octets.len() > 64 * 1024 {
-                early = self.write_listening("APPEND", &tag, &item.octets).await?;
-            } else {
-                pending.extend_from_slice(&item.octets);
-            }
-        }
-        if early.is_none() {
-            pending.extend_from_slice(b"\r\n");
-            early = self.write_listening("APPEND", &tag, &pending).await?;
-        } else if early.as_ref().is_some_and(|f| f.end == End::Ok) {
-            return Err(self.error(Kind::Unexpected, "APPEND", "OK before the message was sent"));
-        }
-        let finished = match early {
-            Some(finished) => finished,
+    ) -> Result<AppendTag, ImapError> {
+        let mut open = match self.appending.take() {
+            Some(open) => open,
             None => {
-                self.finish("APPEND", Some(mailbox), &tag, |_| Ok(()))
-                    .await?
-            }
-        };
-        let result = self.result(items.len(), finished)?;
-        if result.iter().all(Result::is_ok) {
-            shapes.borrow_mut().extend(new_shapes);
-        }
-        Ok(AppendOutcome { items: result })
-    }
-
-    async fn append_pipelined(
-        &mut self,
-        mailbox: &Mailbox,
-        items: &[AppendItem],
-        shapes: &Shapes,
-    ) -> Result<AppendOutcome, ImapError> {
-        let mut all = AppendOutcome {
-            items: Vec::with_capacity(items.len()),
-        };
-        let mut rest = items;
-        while let Some((first, _)) = rest.split_first() {
-            if !shapes.borrow().contains(&shape(mailbox, &first.flags)) {
-                all.items.extend(
-                    self.append_command(mailbox, std::slice::from_ref(first), shapes)
-                        .await?
-                        .items,
-                );
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
-            }
-            let run = rest
-                .iter()
-                .take_while(|i| shapes.borrow().contains(&shape(mailbox, &i.flags)))
-                .count();
-            let (now, later) = rest.split_at(run);
-            rest = later;
-            let mut tags = Vec::with_capacity(now.len());
-            for item in now {
                 let tag = self.tag();
-                let mut octets = format!("{tag} APPEND {}", mailbox.quoted()).into_bytes();
-                octets.extend_from_slice(self.head(item, Literal::NonSynchronising)?.as_bytes());
-                octets.extend_from_slice(&item.octets);
-                octets.extend_from_slice(b"\r\n");
-                // What earlier commands were answered is read below; only a BYE or a BAD matters here.
-                self.write("APPEND", &octets).await?;
-                tags.push(tag);
+                self.outstanding.insert(tag.clone());
+                Appending {
+                    pending: format!("{tag} APPEND {}", mailbox.quoted()).into_bytes(),
+                    mailbox: mailbox.clone(),
+                    tag,
+                }
             }
-            for tag in &tags {
-                let finished = self
-                    .finish("APPEND", Some(mailbox), tag, |_| Ok(()))
-                    .await?;
-                all.items.extend(self.result(1, finished)?);
+        };
+        let shape = shape(mailbox, item.flags);
+        let literal = self.literal(item.octets.len(), shapes.borrow().contains(&shape));
+        let head = append_head(item.flags, item.date, item.octets.len(), literal);
+        let head = head.ok_or_else(|| {
+            let text = "a date that the protocol cannot express";
+            self.error(Kind::Unexpected, "APPEND", text)
+        })?;
+        open.pending.extend_from_slice(head.as_bytes());
+        let tag = AppendTag(open.tag.clone());
+        if literal == Literal::Synchronising {
+            self.write_out(&mut open).await?;
+            self.until_plus("APPEND", &open.tag).await?;
+            if self.answers.contains_key(&open.tag) {
+                // Refused before there were octets: the command is over, and the connection as good as new.
+                return Ok(tag);
+            }
+            shapes.borrow_mut().insert(shape);
+        }
+        if item.octets.len() > WRITE_BYTES {
+            self.write_out(&mut open).await?;
+            self.write_listening("APPEND", &open.tag, item.octets)
+                .await?;
+        } else {
+            open.pending.extend_from_slice(item.octets);
+            if open.pending.len() > WRITE_BYTES {
+                self.write_out(&mut open).await?;
             }
         }
-        Ok(all)
+        self.not_yet_answered(&open.tag)?;
+        self.appending = Some(open);
+        Ok(tag)
     }
 
-    fn head(&self, item: &AppendItem, literal: Literal) -> Result<String, ImapError> {
-        append_head(&item.flags, item.date, item.octets.len(), literal).ok_or_else(|| {
-            self.error(
-                Kind::Unexpected,
-                "APPEND",
-                "a date that the protocol cannot express",
-            )
-        })
+    async fn write_out(&mut self, open: &mut Appending) -> Result<(), ImapError> {
+        let pending = std::mem::take(&mut open.pending);
+        self.write_listening("APPEND", &open.tag, &pending).await?;
+        self.not_yet_answered(&open.tag)
+    }
+
+    /// A server that answers in the middle of a message may take what follows for commands.
+    fn not_yet_answered(&self, tag: &str) -> Result<(), ImapError> {
+        let Some(finished) = self.answers.get(tag) else {
+            return Ok(());
+        };
+        if finished.end == End::No && over_quota(&finished.text) {
+            return Err(self.error(Kind::OverQuota, "APPEND", &finished.text));
+        }
+        let text = format!("answered before it was sent: {}", finished.text);
+        Err(self.error(Kind::Bad, "APPEND", text))
+    }
+
+    /// Ends the APPEND that is open, if there is one.
+    ///
+    /// # Errors
+    /// As [`Link::add`].
+    pub async fn end_append(&mut self) -> Result<(), ImapError> {
+        if let Some(mut open) = self.appending.take() {
+            open.pending.extend_from_slice(b"\r\n");
+            let pending = std::mem::take(&mut open.pending);
+            let mailbox = Some(&open.mailbox);
+            let ended = async {
+                self.write_listening("APPEND", &open.tag, &pending).await?;
+                // What the stream still holds back goes out too.
+                self.write("APPEND", b"").await
+            };
+            ended.await.map_err(|e| in_folder(e, mailbox))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until an APPEND that was ended is answered. May be cancelled.
+    ///
+    /// # Errors
+    /// As [`Link::add`].
+    pub async fn answered(&mut self, tag: &AppendTag) -> Result<(), ImapError> {
+        self.answer("APPEND", &tag.0).await
+    }
+
+    /// What an APPEND of `count` messages was answered: where they lie, in their order, or why it was refused.
+    ///
+    /// # Errors
+    /// As [`Link::add`].
+    pub async fn appended(
+        &mut self,
+        tag: &AppendTag,
+        count: usize,
+    ) -> Result<Result<Vec<Appended>, Refusal>, ImapError> {
+        self.answered(tag).await?;
+        let Some(finished) = self.answers.remove(&tag.0) else {
+            return Err(self.error(Kind::Unexpected, "APPEND", "no answer"));
+        };
+        if finished.end == End::Ok {
+            let uids = appended(finished.code.as_ref(), count);
+            return Ok(Ok(
+                uids.map_err(|text| self.error(Kind::Unexpected, "APPEND", text))?
+            ));
+        }
+        Ok(Err(Refusal {
+            over_quota: over_quota(&finished.text),
+            text: super::error::shortened(&finished.text),
+        }))
     }
 
     fn literal(&self, length: usize, known_shape: bool) -> Literal {
@@ -214,28 +211,6 @@ impl Link {
             Literal::NonSynchronising
         } else {
             Literal::Synchronising
-        }
-    }
-
-    fn result(
-        &self,
-        count: usize,
-        finished: Finished,
-    ) -> Result<Vec<Result<Appended, Refusal>>, ImapError> {
-        match finished.end {
-            End::Ok => Ok(appended(finished.code.as_ref(), count)
-                .map_err(|text| self.error(Kind::Unexpected, "APPEND", text))?
-                .into_iter()
-                .map(Ok)
-                .collect()),
-            End::No => {
-                let refusal = Refusal {
-                    over_quota: over_quota(&finished.text),
-                    text: super::error::shortened(&finished.text),
-                };
-                Ok(vec![Err(refusal); count])
-            }
-            _ => Err(self.error(Kind::Bad, "APPEND", &finished.text)),
         }
     }
 }

@@ -4,6 +4,7 @@ use async_imap::imap_proto::{AttributeValue, Response};
 
 use super::error::{ImapError, Kind};
 use super::link::{AnyResponse as _, Link, in_folder};
+use super::listing::Opened;
 use super::wire::{Mailbox, parse_date_time};
 use crate::plan::identity::{Flags, InternalDate};
 
@@ -32,6 +33,22 @@ pub enum BodyEvent {
 }
 
 impl Link {
+    /// Asks to open a mailbox for reading; what is asked next is about it already. Read the answer with
+    /// [`Link::opened_for_reading`] when it is its turn.
+    pub async fn ask_to_open(&mut self, mailbox: &Mailbox) -> Result<String, ImapError> {
+        let (command, line) = self.opening(mailbox, false);
+        self.send(command, &line).await
+    }
+
+    /// The answer to [`Link::ask_to_open`].
+    pub async fn opened_for_reading(
+        &mut self,
+        mailbox: &Mailbox,
+        tag: &str,
+    ) -> Result<Opened, ImapError> {
+        self.opened(mailbox, false, "EXAMINE", tag).await
+    }
+
     /// Asks for the bodies of a set of UIDs in the open mailbox; read them with [`Link::next_body`].
     pub async fn ask_bodies(&mut self, set: &str) -> Result<String, ImapError> {
         self.send(

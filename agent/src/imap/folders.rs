@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use async_imap::imap_proto::{MailboxDatum, NameAttribute, Response, StatusAttribute};
 
 use super::error::{ImapError, Kind};
-use super::link::{AnyResponse as _, Link, in_folder};
+use super::link::{Link, in_folder};
 use super::wire::{Mailbox, unescaped};
 
 /// Where a folder stands (RFC 9051, 6.3.11; RFC 7162, 3.1.7).
@@ -40,6 +40,9 @@ pub struct Folder {
 /// The folders of an account by name.
 #[derive(Debug, Clone, Default)]
 pub struct Folders(pub BTreeMap<Mailbox, Folder>);
+
+/// Commands sent at once: few enough that their answers can wait while they are written.
+pub(super) const AT_ONCE: usize = 32;
 
 impl Link {
     /// All folders, each with its status.
@@ -89,7 +92,7 @@ impl Link {
                 folder.status = status;
             }
         }
-        self.ask_missing_statuses(&mut folders, items).await?;
+        self.ask_missing_statuses(&mut folders).await?;
         Ok(Folders(folders))
     }
 
@@ -104,77 +107,68 @@ impl Link {
     async fn ask_missing_statuses(
         &mut self,
         folders: &mut BTreeMap<Mailbox, Folder>,
-        items: &str,
     ) -> Result<(), ImapError> {
-        let mut open = BTreeMap::new();
-        for folder in folders.values_mut() {
-            if folder.selectable && folder.status.is_none() {
-                let line = format!("STATUS {} ({items})", folder.mailbox.quoted());
-                open.insert(self.send("STATUS", &line).await?, folder);
-            }
-        }
-        while !open.is_empty() {
-            let response = self.read("STATUS").await?;
-            let parsed = response.parsed();
-            if let Response::MailboxData(MailboxDatum::Status { mailbox, status }) = parsed {
-                let mailbox =
-                    name(mailbox).map_err(|text| self.error(Kind::Unexpected, "STATUS", text))?;
-                if let Some(folder) = open.values_mut().find(|f| f.mailbox == mailbox) {
-                    folder.status = status_of(status);
+        let lacking = folders
+            .values()
+            .filter(|folder| folder.selectable && folder.status.is_none());
+        let lacking: Vec<Mailbox> = lacking.map(|folder| folder.mailbox.clone()).collect();
+        for some in lacking.chunks(AT_ONCE) {
+            for (mailbox, status) in some.iter().zip(self.statuses(some).await?) {
+                if let Some(folder) = folders.get_mut(mailbox) {
+                    folder.status = Some(status);
                 }
-            }
-            let Response::Done { tag, .. } = parsed else {
-                self.absorb("STATUS", "", parsed)?;
-                continue;
-            };
-            let Some(folder) = open.remove(&tag.0) else {
-                return Err(self.error(
-                    Kind::Unexpected,
-                    "STATUS",
-                    "an answer to a command that was not sent",
-                ));
-            };
-            let finished = self.absorb("STATUS", &tag.0, parsed)?;
-            if let Some(finished) = finished {
-                self.demand_ok("STATUS", Some(&folder.mailbox), finished)?;
-            }
-            if folder.status.is_none() {
-                let error = self.error(
-                    Kind::Unexpected,
-                    "STATUS",
-                    "OK, but without the figures that were asked for",
-                );
-                return Err(in_folder(error, Some(&folder.mailbox)));
             }
         }
         Ok(())
     }
 
+    /// Folders' status, asked afresh in one round trip.
+    async fn statuses(&mut self, mailboxes: &[Mailbox]) -> Result<Vec<FolderStatus>, ImapError> {
+        let commands: Vec<_> = mailboxes
+            .iter()
+            .map(|mailbox| ("STATUS", self.status_line(mailbox)))
+            .collect();
+        let mut found = BTreeMap::new();
+        let ended = self
+            .exchange_all(&commands, |response| take_status(response, &mut found))
+            .await?;
+        let mut statuses = Vec::with_capacity(mailboxes.len());
+        for (mailbox, finished) in mailboxes.iter().zip(ended) {
+            self.demand_ok("STATUS", Some(mailbox), finished)?;
+            let status = found.remove(mailbox);
+            statuses.push(status.ok_or_else(|| self.no_figures(mailbox))?);
+        }
+        Ok(statuses)
+    }
+
+    pub(super) fn status_line(&self, mailbox: &Mailbox) -> String {
+        format!("STATUS {} ({})", mailbox.quoted(), self.status_items())
+    }
+
+    pub(super) fn no_figures(&self, mailbox: &Mailbox) -> ImapError {
+        let text = "OK, but without the figures that were asked for";
+        let error = self.error(Kind::Unexpected, "STATUS", text);
+        in_folder(error, Some(mailbox))
+    }
+
     /// One folder's status, asked afresh.
     pub async fn status(&mut self, mailbox: &Mailbox) -> Result<FolderStatus, ImapError> {
-        let line = format!("STATUS {} ({})", mailbox.quoted(), self.status_items());
-        let mut found = None;
-        self.run("STATUS", Some(mailbox), &line, |response| {
-            if let Response::MailboxData(MailboxDatum::Status {
-                mailbox: listed,
-                status,
-            }) = response
-                && name(listed)? == *mailbox
-            {
-                found = status_of(status);
-            }
-            Ok(())
-        })
-        .await?;
-        found.ok_or_else(|| {
-            let error = self.error(
-                Kind::Unexpected,
-                "STATUS",
-                "OK, but without the figures that were asked for",
-            );
-            in_folder(error, Some(mailbox))
-        })
+        let mut statuses = self.statuses(std::slice::from_ref(mailbox)).await?;
+        statuses.pop().ok_or_else(|| self.no_figures(mailbox))
     }
+}
+
+/// The status in a response, if there is one that is complete.
+pub(super) fn take_status(
+    response: &Response<'_>,
+    found: &mut BTreeMap<Mailbox, FolderStatus>,
+) -> Result<(), String> {
+    if let Response::MailboxData(MailboxDatum::Status { mailbox, status }) = response
+        && let Some(status) = status_of(status)
+    {
+        found.insert(name(mailbox)?, status);
+    }
+    Ok(())
 }
 
 fn name(raw: &str) -> Result<Mailbox, String> {

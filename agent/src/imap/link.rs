@@ -1,6 +1,6 @@
 //! A connection: commands out, answers in, every completion checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
@@ -15,6 +15,7 @@ use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
+use super::append::Appending;
 use super::connect::{Endpoint, Socket};
 use super::error::{ImapError, Kind};
 use super::login::Proof;
@@ -153,6 +154,11 @@ pub struct Link {
     pub(super) exists: u32,
     /// Messages expunged since the last command began.
     pub(super) expunged: u32,
+    /// Tags of commands whose answers are awaited while others are sent, and the answers that came meanwhile.
+    pub(super) outstanding: BTreeSet<String>,
+    pub(super) answers: BTreeMap<String, Finished>,
+    /// The APPEND that is being written.
+    pub(super) appending: Option<Appending>,
     random: Tags,
 }
 
@@ -181,6 +187,9 @@ impl Link {
             selected: None,
             exists: 0,
             expunged: 0,
+            outstanding: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            appending: None,
             random: Tags::default(),
         };
         let mut authenticated = false;
@@ -224,14 +233,15 @@ impl Link {
         Ok(())
     }
 
-    /// Says goodbye; what becomes of it does not matter any more.
+    /// Says goodbye. Nobody waits for the answer: what becomes of it does not matter any more.
     pub async fn logout(mut self) {
         let patience = std::time::Duration::from_secs(2);
-        let _ = timeout(
-            patience,
-            self.exchange("LOGOUT", None, "LOGOUT", |_| Ok(())),
-        )
-        .await;
+        let Ok(Ok(tag)) = timeout(patience, self.send("LOGOUT", "LOGOUT")).await else {
+            return;
+        };
+        tokio::spawn(async move {
+            let _ = timeout(patience, self.finish("LOGOUT", None, &tag, |_| Ok(()))).await;
+        });
     }
 
     /// The account this connection is for.
@@ -269,22 +279,22 @@ impl Link {
         }
     }
 
-    /// Writes while listening. Returns early with the answer if the server finishes the command `tag` before
-    /// everything is written, as it does when it refuses.
+    /// Writes while listening, since a server may say something before everything is written. Stops when the
+    /// command `tag` is answered.
     pub(super) async fn write_listening(
         &mut self,
         command: &'static str,
         tag: &str,
         octets: &[u8],
-    ) -> Result<Option<Finished>, ImapError> {
-        let Self {
-            writer,
-            client,
-            endpoint,
-            ..
-        } = self;
+    ) -> Result<(), ImapError> {
         let mut rest = octets;
-        while !rest.is_empty() {
+        while !rest.is_empty() && !self.answers.contains_key(tag) {
+            let Self {
+                writer,
+                client,
+                endpoint,
+                ..
+            } = self;
             let step = async {
                 tokio::select! {
                     biased;
@@ -308,25 +318,12 @@ impl Link {
                 Ok(Ok(Step::Read(None))) => {
                     return Err(endpoint.error(Kind::Cut, command, "end of stream"));
                 }
-                Ok(Ok(Step::Read(Some(response)))) => match response.parsed() {
-                    Response::Done { tag: done, .. } if done.0 == tag => {
-                        return Ok(Some(finished(response.parsed())));
-                    }
-                    Response::Data {
-                        status: Status::Bye,
-                        outcome,
-                    } => {
-                        return Err(endpoint.error(
-                            Kind::Bye,
-                            command,
-                            outcome.information.as_deref().unwrap_or_default(),
-                        ));
-                    }
-                    _ => {}
-                },
+                Ok(Ok(Step::Read(Some(response)))) => {
+                    self.absorb(command, "", response.parsed())?;
+                }
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Reads one response; the end of the stream, silence, a parse error and a panic are errors.
@@ -369,21 +366,33 @@ impl Link {
         Ok(tag)
     }
 
-    /// Reads up to the server's `+`; or to the command's end, if it comes first.
+    /// Reads up to the server's `+`; or up to the answer of the command `tag`, if it comes first.
     pub(super) async fn until_plus(
         &mut self,
         command: &'static str,
         tag: &str,
-    ) -> Result<Option<Finished>, ImapError> {
-        loop {
+    ) -> Result<(), ImapError> {
+        while !self.answers.contains_key(tag) {
             let response = self.read(command).await?;
             if matches!(response.parsed(), Response::Continue(_)) {
-                return Ok(None);
+                break;
             }
-            if let Some(finished) = self.absorb(command, tag, response.parsed())? {
-                return Ok(Some(finished));
-            }
+            self.absorb(command, "", response.parsed())?;
         }
+        Ok(())
+    }
+
+    /// Reads up to the answer of one of the commands that are outstanding. May be cancelled.
+    pub(super) async fn answer(
+        &mut self,
+        command: &'static str,
+        tag: &str,
+    ) -> Result<(), ImapError> {
+        while !self.answers.contains_key(tag) {
+            let response = self.read(command).await?;
+            self.absorb(command, "", response.parsed())?;
+        }
+        Ok(())
     }
 
     /// Reads to the end of the command `tag`, handing each untagged response to `on`.
@@ -436,6 +445,45 @@ impl Link {
         self.demand_ok(command, folder, finished)
     }
 
+    /// Sends commands at once and reads what each was answered, in whatever order the answers come; each
+    /// untagged response goes to `on`.
+    pub(super) async fn exchange_all(
+        &mut self,
+        commands: &[(&'static str, String)],
+        mut on: impl FnMut(&Response<'_>) -> Result<(), String>,
+    ) -> Result<Vec<Finished>, ImapError> {
+        let Some((command, _)) = commands.first() else {
+            return Ok(Vec::new());
+        };
+        let mut lines = String::new();
+        let mut open = BTreeMap::new();
+        for (index, (_, line)) in commands.iter().enumerate() {
+            let tag = self.tag();
+            lines.push_str(&format!("{tag} {line}\r\n"));
+            open.insert(tag, index);
+        }
+        self.write(command, lines.as_bytes()).await?;
+        let mut ended = BTreeMap::new();
+        while !open.is_empty() {
+            let response = self.read(command).await?;
+            let parsed = response.parsed();
+            let of_us = match parsed {
+                Response::Done { tag, .. } => open.remove(&tag.0),
+                _ => None,
+            };
+            match of_us {
+                Some(index) => {
+                    ended.insert(index, finished(parsed));
+                }
+                None => {
+                    self.absorb(command, "", parsed)?;
+                    on(parsed).map_err(|text| self.error(Kind::Unexpected, command, text))?;
+                }
+            }
+        }
+        Ok(ended.into_values().collect())
+    }
+
     pub(super) fn demand_ok(
         &self,
         command: &'static str,
@@ -461,6 +509,13 @@ impl Link {
         match response {
             Response::Done { tag: done, .. } if done.0 == tag => {
                 return Ok(Some(finished(response)));
+            }
+            Response::Done { tag: done, .. } if self.outstanding.remove(&done.0) => {
+                let finished = finished(response);
+                if finished.end == End::Bad {
+                    return Err(self.error(Kind::Bad, command, &finished.text));
+                }
+                self.answers.insert(done.0.clone(), finished);
             }
             Response::Done { .. } => {
                 return Err(self.error(

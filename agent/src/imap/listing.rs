@@ -1,6 +1,8 @@
 //! What a folder holds: every UID with size, date and flags, or an error. A listing that is not complete
 //! is none.
 
+use std::collections::VecDeque;
+
 use async_imap::imap_proto::{AttributeValue, Response, ResponseCode};
 
 use super::error::{ImapError, Kind};
@@ -40,6 +42,20 @@ pub struct Opened {
     pub keywords: Option<Vec<Keyword>>,
 }
 
+/// How many mailboxes are opened and listed ahead of the answers.
+const AHEAD: usize = 32;
+const FETCH: &str = "UID FETCH";
+const ROWS: &str = "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)";
+
+/// A mailbox to list.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Which.
+    pub mailbox: Mailbox,
+    /// Whether it is known to hold mail: some servers refuse to list an empty one.
+    pub holds_mail: bool,
+}
+
 impl Link {
     /// Opens a mailbox, read-only with EXAMINE.
     pub async fn open_mailbox(
@@ -52,10 +68,8 @@ impl Link {
         self.opened(mailbox, writing, command, &tag).await
     }
 
-    fn opening(&mut self, mailbox: &Mailbox, writing: bool) -> (&'static str, String) {
-        self.selected = None;
-        self.exists = 0;
-        self.expunged = 0;
+    /// The command that opens a mailbox.
+    pub(super) fn opening(&self, mailbox: &Mailbox, writing: bool) -> (&'static str, String) {
         let command = if writing { "SELECT" } else { "EXAMINE" };
         let condstore = if self.capabilities.condstore() {
             " (CONDSTORE)"
@@ -68,13 +82,17 @@ impl Link {
         )
     }
 
-    async fn opened(
+    /// Reads what opening a mailbox was answered. What is read afterwards belongs to it.
+    pub(super) async fn opened(
         &mut self,
         mailbox: &Mailbox,
         writing: bool,
         command: &'static str,
         tag: &str,
     ) -> Result<Opened, ImapError> {
+        self.selected = None;
+        self.exists = 0;
+        self.expunged = 0;
         let mut status = FolderStatus::default();
         let mut permanent: Option<Vec<String>> = None;
         let finished = self
@@ -109,66 +127,86 @@ impl Link {
         Ok(Opened { status, keywords })
     }
 
-    /// Lists a mailbox afresh. Where it is known to hold mail, opening and listing take one round trip.
-    pub async fn list_messages(
+    /// Lists mailboxes afresh, in the order asked for. Opening and listing of all of them take one round trip
+    /// where they are known to hold mail.
+    pub async fn list_messages(&mut self, asks: &[Ask]) -> Result<Vec<Listing>, ImapError> {
+        let mut listings = Vec::with_capacity(asks.len());
+        let mut filled_since = Vec::new();
+        let mut ahead = VecDeque::new();
+        let mut rest = asks.iter();
+        loop {
+            let mut lines = String::new();
+            while ahead.len() < AHEAD
+                && let Some(ask) = rest.next()
+            {
+                let (_, opening) = self.opening(&ask.mailbox, false);
+                let (first, second) = (self.tag(), ask.holds_mail.then(|| self.tag()));
+                lines.push_str(&format!("{first} {opening}\r\n"));
+                if let Some(second) = &second {
+                    lines.push_str(&format!("{second} {ROWS}\r\n"));
+                }
+                ahead.push_back((ask, first, second));
+            }
+            if !lines.is_empty() {
+                self.write("EXAMINE", lines.as_bytes()).await?;
+            }
+            let Some((ask, first, second)) = ahead.pop_front() else {
+                break;
+            };
+            let mailbox = &ask.mailbox;
+            let opened = self.opened(mailbox, false, "EXAMINE", &first).await?;
+            let mut listing = Listing {
+                status: opened.status,
+                messages: Vec::new(),
+            };
+            match second {
+                Some(tag) => self.rows(mailbox, &tag, &mut listing).await?,
+                None if opened.status.messages > 0 => filled_since.push(listings.len()),
+                None => {}
+            }
+            listings.push(listing);
+        }
+        for index in filled_since {
+            if let (Some(ask), Some(listing)) = (asks.get(index), listings.get_mut(index)) {
+                listing.status = self.open_mailbox(&ask.mailbox, false).await?.status;
+                let tag = self.send(FETCH, ROWS).await?;
+                self.rows(&ask.mailbox, &tag, listing).await?;
+            }
+        }
+        Ok(listings)
+    }
+
+    /// Reads the rows of the mailbox that is open.
+    async fn rows(
         &mut self,
         mailbox: &Mailbox,
-        holds_mail: bool,
-    ) -> Result<Listing, ImapError> {
-        const FETCH: &str = "UID FETCH";
-        let line = "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)";
-        let (command, opening) = self.opening(mailbox, false);
-        let (tag, ahead) = if holds_mail {
-            let (first, second) = (self.tag(), self.tag());
-            let both = format!("{first} {opening}\r\n{second} {line}\r\n");
-            self.write(command, both.as_bytes()).await?;
-            (first, Some(second))
-        } else {
-            (self.send(command, &opening).await?, None)
-        };
-        let opened = match (self.opened(mailbox, false, command, &tag).await, &ahead) {
-            (Ok(opened), _) => opened,
-            (Err(error), Some(second)) if matches!(error.kind, Kind::No | Kind::Bad) => {
-                // The listing that was sent with it is answered too.
-                let _ = self.finish(FETCH, Some(mailbox), second, |_| Ok(())).await;
-                return Err(error);
-            }
-            (Err(error), _) => return Err(error),
-        };
-        let mut listing = Listing {
-            status: opened.status,
-            messages: Vec::new(),
-        };
-        let tag = match ahead {
-            Some(tag) => tag,
-            None if opened.status.messages == 0 => return Ok(listing),
-            None => self.send(FETCH, line).await?,
-        };
-        let expected = usize::try_from(opened.status.messages).unwrap_or(0);
-        listing.messages.reserve(expected.min(1 << 20));
+        tag: &str,
+        listing: &mut Listing,
+    ) -> Result<(), ImapError> {
+        let expected = listing.status.messages;
         let messages = &mut listing.messages;
+        messages.reserve(usize::try_from(expected).unwrap_or(0).min(1 << 20));
         let finished = self
-            .finish(FETCH, Some(mailbox), &tag, |response| {
+            .finish(FETCH, Some(mailbox), tag, |response| {
                 if let Response::Fetch(_, attributes) = response {
                     take_row(attributes, messages)?;
                 }
                 Ok(())
             })
             .await?;
-        let emptied = opened.status.messages == 0;
-        if !emptied {
+        if expected > 0 {
             self.demand_ok(FETCH, Some(mailbox), finished)?;
         }
         messages.sort_unstable_by_key(|m| m.uid);
         messages.dedup_by_key(|m| m.uid);
-        let expected = opened.status.messages.saturating_sub(self.expunged);
+        let expected = expected.saturating_sub(self.expunged);
         let found = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         if found < expected {
             let text = format!("OK, but {found} of {expected} messages were listed");
             let error = self.error(Kind::Unexpected, FETCH, text);
             return Err(in_folder(error, Some(mailbox)));
         }
-        Ok(listing)
+        Ok(())
     }
 }
 

@@ -16,13 +16,13 @@ mod login;
 mod modify;
 pub mod wire;
 
-pub use append::{AppendItem, AppendOutcome, Appended, Refusal, Shapes};
+pub use append::{AppendItem, AppendTag, Appended, Refusal, Shapes};
 pub use connect::{Endpoint, Protection};
 pub use error::{ImapError, Kind};
 pub use fetch::{Body, BodyEvent};
 pub use folders::{Folder, FolderStatus, Folders};
 pub use link::{Capabilities, Link};
-pub use listing::{Listed, Listing, Opened};
+pub use listing::{Ask, Listed, Listing, Opened};
 pub use login::Credentials;
-pub use modify::FlagChange;
+pub use modify::{FlagChange, Made};
 pub use wire::Mailbox;

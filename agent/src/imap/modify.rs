@@ -1,10 +1,13 @@
 //! Changing a target: folders made, subscribed, renamed; flags set and cleared; messages moved.
 //! There is no EXPUNGE here, and no `\Deleted` can be set: [`Flags`] has no place for it.
 
+use std::collections::BTreeMap;
+
 use async_imap::imap_proto::Response;
 
 use super::append::expand;
 use super::error::{ImapError, Kind};
+use super::folders::{AT_ONCE, FolderStatus, take_status};
 use super::link::{Code, End, Link, in_folder};
 use super::wire::{Mailbox, uid_sets};
 use crate::plan::identity::Flags;
@@ -19,33 +22,58 @@ pub enum FlagChange {
     Remove,
 }
 
+/// A folder that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    /// Whether there was none of this name before.
+    pub new: bool,
+    /// Where it stands.
+    pub status: FolderStatus,
+}
+
 impl Link {
-    /// Makes a folder, by its special use where the server can (RFC 6154), and subscribes to it. `false` where
-    /// there is one of this name already.
-    pub async fn create_folder(
+    /// Makes folders, by their special use where the server can (RFC 6154), subscribes to them and asks where
+    /// they stand, in one round trip.
+    pub async fn make_folders(
         &mut self,
-        mailbox: &Mailbox,
-        role: Option<&str>,
-    ) -> Result<bool, ImapError> {
-        let mut line = format!("CREATE {}", mailbox.quoted());
-        if let Some(role) = role
-            && self.capabilities.has("CREATE-SPECIAL-USE")
-        {
-            line = format!("{line} (USE ({role}))");
+        wanted: &[(Mailbox, Option<String>)],
+    ) -> Result<Vec<Made>, ImapError> {
+        let mut all = Vec::with_capacity(wanted.len());
+        for some in wanted.chunks(AT_ONCE / 3) {
+            let mut commands = Vec::new();
+            for (mailbox, role) in some {
+                let name = mailbox.quoted();
+                let role = role
+                    .as_ref()
+                    .filter(|_| self.capabilities.has("CREATE-SPECIAL-USE"));
+                let role = role.map_or(String::new(), |role| format!(" (USE ({role}))"));
+                commands.push(("CREATE", format!("CREATE {name}{role}")));
+                commands.push(("SUBSCRIBE", format!("SUBSCRIBE {name}")));
+                commands.push(("STATUS", self.status_line(mailbox)));
+            }
+            let mut found = BTreeMap::new();
+            let mut ended = self
+                .exchange_all(&commands, |response| take_status(response, &mut found))
+                .await?
+                .into_iter();
+            for (mailbox, _) in some {
+                // A server without subscriptions may refuse; the folder is there all the same.
+                if let (Some(created), Some(_), Some(asked)) =
+                    (ended.next(), ended.next(), ended.next())
+                {
+                    let there = created.text.to_ascii_lowercase().contains("exist");
+                    let new = created.end == End::Ok || !there;
+                    if new {
+                        self.demand_ok("CREATE", Some(mailbox), created)?;
+                    }
+                    self.demand_ok("STATUS", Some(mailbox), asked)?;
+                    let status = found.remove(mailbox);
+                    let status = status.ok_or_else(|| self.no_figures(mailbox))?;
+                    all.push(Made { new, status });
+                }
+            }
         }
-        let finished = self
-            .exchange("CREATE", Some(mailbox), &line, |_| Ok(()))
-            .await?;
-        let there = finished.text.to_ascii_lowercase().contains("exist");
-        if finished.end != End::Ok && there {
-            return Ok(false);
-        }
-        self.demand_ok("CREATE", Some(mailbox), finished)?;
-        // A server without subscriptions may refuse; the folder is there all the same.
-        let line = format!("SUBSCRIBE {}", mailbox.quoted());
-        self.exchange("SUBSCRIBE", Some(mailbox), &line, |_| Ok(()))
-            .await?;
-        Ok(true)
+        Ok(all)
     }
 
     /// Renames a folder and moves its subscription.

@@ -25,49 +25,56 @@ pub struct Batch {
 }
 
 impl Ledger {
-    /// Notes a batch before it is sent, together with the source rows that it carries.
+    /// Notes batches before they are sent to a folder, together with the source rows that they carry; their
+    /// numbers.
     ///
     /// # Errors
-    /// The ledger cannot be written: then it must not be sent.
-    pub fn open_batch(
+    /// The ledger cannot be written: then they must not be sent.
+    pub fn open_batches(
         &mut self,
         triangle: &str,
         folder: FolderId,
         uidnext: u32,
-        contents: &[ContentId],
+        contents: &[Vec<ContentId>],
         rows: &[NewRow],
         now: i64,
-    ) -> Result<i64> {
-        let octets: Vec<u8> = contents.iter().flat_map(|c| c.0).collect();
+    ) -> Result<Vec<i64>> {
         self.transact(|db| {
             insert_rows(db, rows)?;
-            Ok(diesel::insert_into(batch::table)
-                .values((
-                    batch::triangle.eq(triangle),
-                    batch::folder_id.eq(folder.0),
-                    batch::uidnext.eq(i64::from(uidnext)),
-                    batch::contents.eq(octets),
-                    batch::opened_at.eq(now),
-                ))
-                .returning(batch::id)
-                .get_result(db)?)
+            let mut ids = Vec::with_capacity(contents.len());
+            for contents in contents {
+                let octets: Vec<u8> = contents.iter().flat_map(|c| c.0).collect();
+                let id = diesel::insert_into(batch::table)
+                    .values((
+                        batch::triangle.eq(triangle),
+                        batch::folder_id.eq(folder.0),
+                        batch::uidnext.eq(i64::from(uidnext)),
+                        batch::contents.eq(octets),
+                        batch::opened_at.eq(now),
+                    ))
+                    .returning(batch::id)
+                    .get_result(db)?;
+                ids.push(id);
+            }
+            Ok(ids)
         })
     }
 
-    /// Notes what became of a batch: the copies, and whose they are; and the repairs that they were. Without
-    /// its number the batch stays open.
+    /// Notes what became of batches: the copies, and whose they are; and the repairs that they were. Those that
+    /// are named are closed. Without repairs it need not survive a loss of power: the batches are open then
+    /// again, and the next run finds the copies by their content.
     ///
     /// # Errors
     /// The ledger cannot be written: the next run then finds the copies by their content.
-    pub fn close_batch(
+    pub fn close_batches(
         &mut self,
-        id: Option<i64>,
+        ids: &[i64],
         copies: &[(Place, NewRow)],
         put_back: &[Place],
         repairs: &[(&str, Class, Corner, LogicalFolder, ContentId)],
         now: i64,
     ) -> Result<()> {
-        self.transact(|db| {
+        let work = |db: &mut SqliteConnection| {
             let rows: Vec<NewRow> = copies.iter().map(|(_, row)| row.clone()).collect();
             insert_rows(db, &rows)?;
             for (source, row) in copies {
@@ -79,18 +86,21 @@ impl Ledger {
                     .execute(db)?;
             }
             insert_repairs(db, repairs, now)?;
-            if let Some(id) = id {
-                diesel::delete(batch::table.find(id)).execute(db)?;
-            }
+            diesel::delete(batch::table.filter(batch::id.eq_any(ids))).execute(db)?;
             Ok(())
-        })
+        };
+        if repairs.is_empty() && put_back.is_empty() {
+            self.transact_lightly(work)
+        } else {
+            self.transact(work)
+        }
     }
 
     /// The batches of a triangle whose end is not known.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn open_batches(&mut self, triangle: &str) -> Result<Vec<Batch>> {
+    pub fn batches_in_doubt(&mut self, triangle: &str) -> Result<Vec<Batch>> {
         let rows: Vec<(i64, i64, i64, Vec<u8>)> = batch::table
             .filter(batch::triangle.eq(triangle))
             .order(batch::id)

@@ -100,6 +100,17 @@ impl Ledger {
     fn transact<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> Result<T>) -> Result<T> {
         self.db.immediate_transaction(work)
     }
+
+    /// The same for what need not survive a loss of power. The process may die: what SQLite wrote is there.
+    fn transact_lightly<T>(
+        &mut self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T>,
+    ) -> Result<T> {
+        self.db.batch_execute("PRAGMA synchronous = NORMAL")?;
+        let done = self.db.immediate_transaction(work);
+        self.db.batch_execute("PRAGMA synchronous = FULL")?;
+        done
+    }
 }
 
 /// A number of the database as an unsigned one.

@@ -1,0 +1,208 @@
+//! Reads the source: one connection, asked ahead across folders, so that no round trip is waited for.
+//!
+//! What is held is bounded in octets; a message larger than the bound travels alone.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use maildreieck_api_spec::vocabulary::Class;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::Execution;
+use super::transfer::{length, room, to_usize};
+use crate::clock;
+use crate::error::AgentError;
+use crate::imap::{Body, BodyEvent, Link, Mailbox, wire};
+use crate::plan::identity::LogicalFolder;
+use crate::plan::mirror::{Copy, Plan};
+use crate::plan::view::Place;
+
+/// What is committed to the store at once.
+const COMMIT_BYTES: u32 = 2 << 20;
+const COMMIT_MESSAGES: usize = 128;
+/// What one FETCH asks for.
+const ASK_BYTES: u32 = 4 << 20;
+const ASK_MESSAGES: usize = 200;
+/// Commands sent ahead of their answers.
+const AHEAD: usize = 6;
+
+/// Messages of one folder that have been read and are to be stored.
+pub(super) struct Group {
+    pub logical: LogicalFolder,
+    pub source: Place,
+    pub messages: Vec<(Body, OwnedSemaphorePermit)>,
+}
+
+/// A folder to read from.
+struct From<'a> {
+    logical: &'a LogicalFolder,
+    mailbox: &'a Mailbox,
+    uidvalidity: u32,
+    source: Place,
+    copies: &'a [Copy],
+}
+
+/// What is asked of the server, in order.
+enum Ask {
+    Open(usize),
+    Bodies(String),
+}
+
+impl Execution<'_> {
+    /// Reads what the plan copies. Ends early where nobody takes it any more.
+    pub(super) async fn read_source(
+        &self,
+        plan: &Plan,
+        link: &mut Link,
+        budget: &Arc<Semaphore>,
+        groups: mpsc::Sender<Group>,
+    ) -> Result<(), AgentError> {
+        let mut folders = Vec::with_capacity(plan.copies.len());
+        let mut asks = VecDeque::new();
+        for (logical, copies) in &plan.copies {
+            let (mailbox, known) = self.source_folder(logical)?;
+            asks.push_back(Ask::Open(folders.len()));
+            asks.extend(sets(copies).into_iter().map(Ask::Bodies));
+            folders.push(From {
+                logical,
+                mailbox,
+                uidvalidity: known.uidvalidity,
+                source: Place {
+                    folder: known.id,
+                    generation: known.generation,
+                    uid: 0,
+                },
+                copies,
+            });
+        }
+        let mut hold = Hold {
+            execution: self,
+            budget,
+            groups,
+            from: None,
+            messages: Vec::new(),
+            bytes: 0,
+        };
+        let mut asked = VecDeque::new();
+        loop {
+            while asked.len() < AHEAD
+                && !hold.groups.is_closed()
+                && let Some(ask) = asks.pop_front()
+            {
+                let tag = match &ask {
+                    Ask::Open(index) => match folders.get(*index) {
+                        Some(folder) => link.ask_to_open(folder.mailbox).await?,
+                        None => continue,
+                    },
+                    Ask::Bodies(set) => link.ask_bodies(set).await?,
+                };
+                asked.push_back((tag, ask));
+            }
+            match asked.pop_front() {
+                None => break,
+                Some((tag, Ask::Open(index))) => {
+                    hold.pass_on().await;
+                    if let Some(folder) = folders.get(index) {
+                        let opened = link.opened_for_reading(folder.mailbox, &tag).await?;
+                        // Renewed since it was listed: the next run looks again.
+                        let same = opened.status.uidvalidity == folder.uidvalidity;
+                        hold.from = Some(folder).filter(|_| same);
+                    }
+                }
+                Some((tag, Ask::Bodies(_))) => loop {
+                    match link.next_body(&tag).await? {
+                        BodyEvent::End => break,
+                        BodyEvent::Gone(_) => {}
+                        BodyEvent::Unequal(uid) => hold.put_aside(uid)?,
+                        BodyEvent::Body(body) => hold.take(body).await?,
+                    }
+                },
+            }
+        }
+        hold.pass_on().await;
+        Ok(())
+    }
+}
+
+/// UIDs as they are asked for, by count and octets.
+fn sets(copies: &[Copy]) -> Vec<String> {
+    let mut sets = Vec::new();
+    let mut rest = copies;
+    while !rest.is_empty() {
+        let mut bytes: u32 = 0;
+        let fits = |copy: &&Copy| {
+            bytes = bytes.saturating_add(copy.size);
+            bytes <= ASK_BYTES
+        };
+        let count = rest.iter().take(ASK_MESSAGES).take_while(fits).count();
+        let (now, later) = rest.split_at(count.max(1));
+        rest = later;
+        let uids: Vec<u32> = now.iter().map(|copy| copy.uid).collect();
+        sets.extend(wire::uid_sets(&uids, 4000));
+    }
+    sets
+}
+
+/// What has been read and is not passed on yet.
+struct Hold<'a, 'b> {
+    execution: &'a Execution<'b>,
+    budget: &'a Arc<Semaphore>,
+    groups: mpsc::Sender<Group>,
+    /// The folder that is open; `None` where its messages are not what was planned.
+    from: Option<&'a From<'a>>,
+    messages: Vec<(Body, OwnedSemaphorePermit)>,
+    bytes: u32,
+}
+
+impl Hold<'_, '_> {
+    /// Takes a message that was asked for; what a server sends besides is left.
+    async fn take(&mut self, body: Body) -> Result<(), AgentError> {
+        let asked = |from: &&From<'_>| {
+            let copies = from.copies;
+            copies.binary_search_by_key(&body.uid, |c| c.uid).is_ok()
+        };
+        let twice = self.messages.last().is_some_and(|(b, _)| b.uid == body.uid);
+        if self.from.filter(asked).is_none() || twice || self.groups.is_closed() {
+            return Ok(());
+        }
+        let size = length(&body.octets);
+        if self.budget.available_permits() < to_usize(room(size)) {
+            // What is held must go on before there is room for more.
+            self.pass_on().await;
+        }
+        let permit = Arc::clone(self.budget).acquire_many_owned(room(size)).await;
+        let permit = permit.map_err(|_| AgentError::Internal("the memory budget was closed"))?;
+        self.bytes = self.bytes.saturating_add(size);
+        self.messages.push((body, permit));
+        if self.bytes >= COMMIT_BYTES || self.messages.len() >= COMMIT_MESSAGES {
+            self.pass_on().await;
+        }
+        Ok(())
+    }
+
+    async fn pass_on(&mut self) {
+        self.bytes = 0;
+        let messages = std::mem::take(&mut self.messages);
+        if let Some(from) = self.from.filter(|_| !messages.is_empty()) {
+            let group = Group {
+                logical: from.logical.clone(),
+                source: from.source,
+                messages,
+            };
+            // Nobody may take it any more: then it is read again by a later run.
+            let _ = self.groups.send(group).await;
+        }
+    }
+
+    fn put_aside(&self, uid: u32) -> Result<(), AgentError> {
+        let Some(from) = self.from else { return Ok(()) };
+        let reason = "its server states another length than it delivers";
+        let at = Place { uid, ..from.source };
+        Ok(self.execution.ledger.borrow_mut().quarantine(
+            at,
+            Class::Quarantined,
+            reason,
+            clock::now_s(),
+        )?)
+    }
+}
