@@ -61,7 +61,32 @@ pub struct SeenFolder {
     renewed: bool,
 }
 
+/// A folder of the target as plans are carried out on it.
+#[derive(Debug, Clone)]
+pub struct TargetFolder {
+    /// Its name on the server.
+    pub mailbox: Mailbox,
+    /// What the ledger knows of it.
+    pub known: KnownFolder,
+    /// Its UIDNEXT when it was last seen.
+    pub uidnext: u32,
+}
+
 impl Seen {
+    /// The folders that are there, as plans are carried out on them.
+    #[must_use]
+    pub fn target_folders(&self) -> BTreeMap<LogicalFolder, TargetFolder> {
+        let there = |(name, f): (&LogicalFolder, &SeenFolder)| {
+            let folder = TargetFolder {
+                mailbox: f.mailbox.clone(),
+                known: f.known.clone(),
+                uidnext: f.status?.uidnext,
+            };
+            Some((name.clone(), folder))
+        };
+        self.folders.iter().filter_map(there).collect()
+    }
+
     fn insert(
         &mut self,
         name: LogicalFolder,
@@ -204,8 +229,50 @@ pub async fn list(
     all: bool,
     batches: &[Batch],
 ) -> Result<(), AgentError> {
+    let wanted = |_: &LogicalFolder, folder: &SeenFolder| all || !folder.unchanged();
+    list_some(link, seen, wanted, batches).await
+}
+
+/// Lists the folders of a target that were written to, and takes in those that were made.
+pub async fn list_written(
+    link: &mut Link,
+    seen: &mut Seen,
+    written: BTreeMap<LogicalFolder, TargetFolder>,
+    batches: &[Batch],
+) -> Result<(), AgentError> {
+    let names: BTreeSet<LogicalFolder> = written.keys().cloned().collect();
+    for (name, folder) in written {
+        let status = FolderStatus {
+            uidvalidity: folder.known.uidvalidity,
+            uidnext: folder.uidnext,
+            highestmodseq: None,
+            // Something was put there, whatever the server's own figures say yet.
+            messages: 1,
+        };
+        seen.taken.insert(folder.mailbox.as_str().to_owned());
+        seen.folders.insert(
+            name,
+            SeenFolder {
+                known: folder.known,
+                mailbox: folder.mailbox,
+                status: Some(status),
+                listing: None,
+                renewed: false,
+            },
+        );
+    }
+    let wanted = |name: &LogicalFolder, _: &SeenFolder| names.contains(name);
+    list_some(link, seen, wanted, batches).await
+}
+
+async fn list_some(
+    link: &mut Link,
+    seen: &mut Seen,
+    which: impl Fn(&LogicalFolder, &SeenFolder) -> bool,
+    batches: &[Batch],
+) -> Result<(), AgentError> {
     let (mut asks, mut wanted) = (Vec::new(), Vec::new());
-    for folder in seen.folders.values_mut() {
+    for (name, folder) in &mut seen.folders {
         if folder.status.is_none() {
             continue;
         }
@@ -213,7 +280,7 @@ pub async fn list(
         if in_doubt {
             folder.status = Some(standing_still(link, &folder.mailbox).await?);
         }
-        if all || in_doubt || !folder.unchanged() {
+        if in_doubt || which(name, folder) {
             asks.push(Ask {
                 mailbox: folder.mailbox.clone(),
                 holds_mail: folder.status.is_some_and(|s| s.messages > 0),

@@ -1,6 +1,6 @@
 //! The mirror: look, plan, act, and look again at what was written, until there is nothing to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maildreieck_api_spec::vocabulary::Corner;
 
@@ -8,14 +8,16 @@ use super::{Round, Site};
 use crate::clock;
 use crate::config::TriangleConfig;
 use crate::error::AgentError;
+use crate::execute::Done;
 use crate::imap::{ImapError, Kind};
 use crate::ledger::{Halt, StoredRow};
 use crate::plan::guard::Lost;
-use crate::plan::identity::{ContentId, MemberId};
+use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
 use crate::plan::mirror::{Next, Plan, plan};
 use crate::plan::view::{FolderId, View};
 use crate::report::Mirrored;
 use crate::snapshot;
+use crate::snapshot::TargetFolder;
 use crate::store::{Event, Member};
 
 /// Steps of one run at most: a history of random changes took fewer than twenty.
@@ -128,13 +130,15 @@ impl Round<'_> {
                         lost.put_back += plan.lost.put_back;
                     }
                     self.site.progress.say(format!("{name}: mirroring"));
-                    let done = self.act(&plan, &view).await?;
+                    let (done, folders) = self.act(&plan, &view).await?;
                     mirrored.volume.messages += done.mirrored.messages;
                     mirrored.volume.bytes += done.mirrored.bytes;
                     failed_rounds = self.count_failures(failed_rounds, done.failures)?;
-                    if !done.touched.is_empty() {
+                    if failed_rounds > 0 {
                         self.look_at_target(|name| done.touched.contains(name))
                             .await?;
+                    } else {
+                        self.look_at_written(&done.touched, folders).await?;
                     }
                     before = Some(plan);
                 }
@@ -161,19 +165,19 @@ impl Round<'_> {
         )
     }
 
-    async fn act(&mut self, plan: &Plan, view: &View) -> Result<crate::execute::Done, AgentError> {
+    /// Carries out a plan: what was done, and the target's folders with those that were made.
+    async fn act(
+        &mut self,
+        plan: &Plan,
+        view: &View,
+    ) -> Result<(Done, BTreeMap<LogicalFolder, TargetFolder>), AgentError> {
         let execution = self.execution();
         let (separator, prefix) = (self.target.separator, self.triangle.standby_prefix.as_str());
-        execution
-            .act(
-                plan,
-                view,
-                &mut self.source_link,
-                &mut self.target_link,
-                separator,
-                prefix,
-            )
-            .await
+        let (source, target) = (&mut self.source_link, &mut self.target_link);
+        let done = execution
+            .act(plan, view, source, target, separator, prefix)
+            .await?;
+        Ok((done, execution.folders.into_inner()))
     }
 
     /// Connections that failed while others went on: looked at again, a few times.

@@ -19,7 +19,7 @@ use crate::imap::{Endpoint, Link, Shapes};
 use crate::ledger::{Batch, Ledger};
 use crate::plan::identity::LogicalFolder;
 use crate::progress::Progress;
-use crate::snapshot::{self, Choice, Cut, Seen, stands};
+use crate::snapshot::{self, Choice, Cut, Seen, TargetFolder, stands};
 use crate::store::{Store, StoreKey};
 
 /// What the agent works with on its site: ledger and store, opened once.
@@ -170,7 +170,20 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Looks anew at the folders of the target that were written to, or at others.
+    /// Looks anew at the folders of the target that were written to.
+    async fn look_at_written(
+        &mut self,
+        touched: &BTreeSet<LogicalFolder>,
+        mut folders: BTreeMap<LogicalFolder, TargetFolder>,
+    ) -> Result<(), AgentError> {
+        folders.retain(|name, _| touched.contains(name));
+        let name = &self.triangle.name;
+        self.batches = self.site.ledger.borrow_mut().batches_in_doubt(name)?;
+        let (link, target) = (&mut self.target_link, &mut self.target);
+        snapshot::list_written(link, target, folders, &self.batches).await
+    }
+
+    /// Looks anew at folders of the target, and which there are.
     async fn look_at_target(
         &mut self,
         which: impl Fn(&LogicalFolder) -> bool,
@@ -213,7 +226,7 @@ impl<'a> Round<'a> {
             writers: usize::from(self.triangle.standby.max_connections)
                 .saturating_sub(1)
                 .max(1),
-            folders: RefCell::new(Execution::target_folders(&self.target)),
+            folders: RefCell::new(self.target.target_folders()),
             source_folders,
             taken: RefCell::new(self.target.taken.clone()),
             shapes: Rc::clone(&self.shapes),

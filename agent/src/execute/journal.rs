@@ -10,7 +10,7 @@ use crate::ledger::NewRow;
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::view::{Origin, Place};
 
-use super::TargetFolder;
+use crate::snapshot::TargetFolder;
 
 impl Execution<'_> {
     /// Notes batches for a folder and the source rows that they carry.

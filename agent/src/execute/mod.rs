@@ -22,7 +22,7 @@ use crate::imap::{Endpoint, ImapError, Mailbox, Shapes};
 use crate::ledger::{KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
 use crate::progress::Progress;
-use crate::snapshot::Seen;
+use crate::snapshot::TargetFolder;
 use crate::store::Store;
 
 /// The store, as several tasks use it in turn.
@@ -51,17 +51,6 @@ impl SharedStore {
             .await
             .map_err(|_| AgentError::Internal("the store's work ended in a panic"))?
     }
-}
-
-/// A folder of the target as plans are carried out on it.
-#[derive(Debug, Clone)]
-pub struct TargetFolder {
-    /// Its name on the server.
-    pub mailbox: Mailbox,
-    /// What the ledger knows of it.
-    pub known: KnownFolder,
-    /// Its UIDNEXT when it was last seen.
-    pub uidnext: u32,
 }
 
 /// What a plan is carried out with.
@@ -103,25 +92,4 @@ pub struct Done {
     pub failures: Vec<ImapError>,
     /// Folders of the target that were written to.
     pub touched: BTreeSet<LogicalFolder>,
-}
-
-impl Execution<'_> {
-    /// The folders of a target by logical name, as they were seen.
-    #[must_use]
-    pub fn target_folders(seen: &Seen) -> BTreeMap<LogicalFolder, TargetFolder> {
-        seen.folders
-            .iter()
-            .filter_map(|(name, f)| {
-                let uidnext = f.status?.uidnext;
-                Some((
-                    name.clone(),
-                    TargetFolder {
-                        mailbox: f.mailbox.clone(),
-                        known: f.known.clone(),
-                        uidnext,
-                    },
-                ))
-            })
-            .collect()
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maildreieck_api_spec::vocabulary::{Class, Corner};
 
-use super::{Done, Execution, TargetFolder};
+use super::{Done, Execution};
 use crate::clock;
 use crate::error::AgentError;
 use crate::imap::{BodyEvent, FlagChange, FolderStatus, Kind, Link, Mailbox, wire};
@@ -13,6 +13,7 @@ use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
 use crate::plan::mirror::{FlagStep, MoveStep, Plan, Read, Record, Rename};
 use crate::plan::names::new_name;
 use crate::plan::view::{FolderId, Origin, Place, View};
+use crate::snapshot::TargetFolder;
 use crate::store::Event;
 
 impl Execution<'_> {

@@ -12,7 +12,7 @@ use maildreieck_api_spec::vocabulary::Class;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::reader::Group;
-use super::{Done, Execution, TargetFolder};
+use super::{Done, Execution};
 use crate::clock;
 use crate::error::AgentError;
 use crate::imap::{Body, Link, Mailbox};
@@ -20,6 +20,7 @@ use crate::ledger::{KnownFolder, NewRow};
 use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
 use crate::plan::mirror::{Plan, Send};
 use crate::plan::view::{Origin, Place};
+use crate::snapshot::TargetFolder;
 use crate::store::{Event, Store};
 
 /// Octets in flight, in KiB.

@@ -9,12 +9,13 @@ use futures::FutureExt as _;
 use maildreieck_api_spec::vocabulary::Class;
 use tokio::sync::{Mutex, mpsc};
 
+use super::Execution;
 use super::transfer::{Item, Outcome, Parcel, to_usize};
-use super::{Execution, TargetFolder};
 use crate::clock;
 use crate::error::AgentError;
 use crate::imap::{AppendItem, AppendTag, Appended, ImapError, Kind, Link, Refusal, Shapes};
 use crate::plan::identity::LogicalFolder;
+use crate::snapshot::TargetFolder;
 
 /// APPENDs sent and not answered yet, the open one included.
 const AHEAD: usize = 3;

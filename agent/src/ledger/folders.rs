@@ -87,19 +87,21 @@ impl Ledger {
         logical: &LogicalFolder,
         uidvalidity: u32,
     ) -> Result<KnownFolder> {
-        let id: i64 = diesel::insert_into(folder::table)
-            .values((
-                folder::triangle.eq(triangle),
-                folder::corner.eq(corner.as_str()),
-                folder::mailbox.eq(mailbox),
-                folder::logical.eq(logical.as_str()),
-                folder::uidvalidity.eq(i64::from(uidvalidity)),
-                folder::generation.eq(1),
-                folder::uidnext.eq(0),
-                folder::messages.eq(0),
-            ))
-            .returning(folder::id)
-            .get_result(&mut self.db)?;
+        let id: i64 = self.transact_lightly(|db| {
+            Ok(diesel::insert_into(folder::table)
+                .values((
+                    folder::triangle.eq(triangle),
+                    folder::corner.eq(corner.as_str()),
+                    folder::mailbox.eq(mailbox),
+                    folder::logical.eq(logical.as_str()),
+                    folder::uidvalidity.eq(i64::from(uidvalidity)),
+                    folder::generation.eq(1),
+                    folder::uidnext.eq(0),
+                    folder::messages.eq(0),
+                ))
+                .returning(folder::id)
+                .get_result(db)?)
+        })?;
         Ok(KnownFolder {
             id: FolderId(id),
             mailbox: mailbox.to_owned(),

@@ -87,11 +87,14 @@ impl Ledger {
             text,
         };
         db.batch_execute(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA busy_timeout = 10000; PRAGMA cache_size = -8000;",
+            "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+             PRAGMA foreign_keys = ON; PRAGMA cache_size = -8000;",
         )
         .map_err(|e| migrate(e.to_string()))?;
+        // A migration that a loss of power undoes is made again.
         db.run_pending_migrations(MIGRATIONS)
+            .map_err(|e| migrate(e.to_string()))?;
+        db.batch_execute("PRAGMA synchronous = FULL")
             .map_err(|e| migrate(e.to_string()))?;
         Ok(Self { db })
     }
