@@ -70,9 +70,9 @@ pub struct AssertionClaims {
     pub nonce: String,
     /// Grows by at least one with each assertion; two agents with one key are found by it.
     pub counter: u64,
-    /// When it was signed, seconds since 1970.
+    /// When it was signed by the server's clock, seconds since 1970.
     pub iat: i64,
-    /// Until when it is good, seconds since 1970.
+    /// Until when it is good by the server's clock, seconds since 1970; five minutes after `iat` at most.
     pub exp: i64,
 }
 
@@ -97,7 +97,7 @@ impl std::fmt::Debug for TokenResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CronSchedule {
-    /// Five fields, or six with seconds first.
+    /// Exactly five fields: minute, hour, day of month, month, day of week. No seconds, no `@daily`.
     #[schema(example = "0 18 * * mon-fri", max_length = 200)]
     pub cron: String,
     /// An IANA zone.

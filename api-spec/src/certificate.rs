@@ -4,10 +4,13 @@
 //! This is the unchained form: signature, chain and the server's nonce join it without changing these
 //! fields. Its canonical octets are those of RFC 8785 (JSON Canonicalization Scheme).
 
+mod check;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::check::{LARGEST, ROLES};
 use crate::vocabulary::{Class, Corner, Depth, Direction, Reason, Verdict};
 
 /// The `format` of a certificate of this version.

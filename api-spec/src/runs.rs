@@ -1,5 +1,7 @@
 //! What an agent reports of a run, and what people read of it.
 
+mod check;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

@@ -255,7 +255,7 @@ pub enum Tls {
     Implicit,
     /// STARTTLS before login (RFC 9051, 6.2.1), port 143.
     Starttls,
-    /// None: loopback only, unless the site's file allows plain text.
+    /// None: loopback only. A file of a site without a server may allow plain text elsewhere.
     None,
 }
 

@@ -10,6 +10,8 @@ pub enum Kind {
     Malformed,
     /// The request reads well, but says what cannot be.
     Invalid,
+    /// It says a time that has not come by the server's clock; once it has, it may be said again.
+    ClocksDiffer,
     /// Nobody known, or no longer.
     Unauthenticated,
     /// An agent's counter did not grow.

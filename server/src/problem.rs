@@ -113,6 +113,11 @@ fn on_the_wire(kind: Kind) -> (StatusCode, &'static str, &'static str) {
             "invalid",
             "The request says what cannot be",
         ),
+        Kind::ClocksDiffer => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "clocks-differ",
+            "The clocks differ",
+        ),
         Kind::Unauthenticated => (
             StatusCode::UNAUTHORIZED,
             "unauthenticated",

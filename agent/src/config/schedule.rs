@@ -1,4 +1,4 @@
-//! Schedules: a cron line in an IANA zone. What happens where a zone's clock jumps is croner's: a time that
+//! Schedules: a cron line of exactly five fields in an IANA zone. What happens where a zone's clock jumps is croner's: a time that
 //! a gap swallows comes right after it, a time that comes twice comes once.
 
 use chrono::{DateTime, Utc};
@@ -10,7 +10,7 @@ use serde::ser::SerializeStruct as _;
 
 use super::section::nearest;
 
-/// A cron line of five fields, or of six with seconds first, in a zone.
+/// A cron line of five fields in a zone; neither seconds nor words like `@daily`.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     line: String,
@@ -36,14 +36,17 @@ impl Schedule {
     /// When the line is none or is never due, or the zone does not exist.
     pub fn new(line: &str, zone: &str) -> Result<Self, ScheduleError> {
         let fields = line.split_ascii_whitespace().count();
-        if line.len() > 200 || !(5..=6).contains(&fields) {
-            return Err(ScheduleError::Cron(
-                "must be a cron line of five fields, or of six with seconds first, like \"0 18 * * mon-fri\""
-                    .to_owned(),
-            ));
+        if line.len() > 200 {
+            let text = "must have at most 200 characters".to_owned();
+            return Err(ScheduleError::Cron(text));
+        }
+        if fields != 5 {
+            return Err(ScheduleError::Cron(format!(
+                "must be a cron line of exactly five fields (minute, hour, day of month, month, day of week), like \"0 18 * * mon-fri\"; this one has {fields}"
+            )));
         }
         let cron = CronParser::builder()
-            .seconds(Seconds::Optional)
+            .seconds(Seconds::Disallowed)
             .build()
             .parse(line)
             .map_err(|error| ScheduleError::Cron(format!("is no cron line: {error}")))?;
@@ -134,10 +137,11 @@ mod tests {
             "Europe/Berlin",
             "0 18 * * mon-fri Europe/Berlin",
         );
-        check("30 0 18 * * *", "UTC", "UTC");
         check("0 18 * *", "UTC", "five fields");
-        check("0 0 0 18 * * 2026", "UTC", "five fields");
-        check("@daily", "UTC", "five fields");
+        check("0 18 * *", "UTC", "this one has 4");
+        check("30 0 18 * * *", "UTC", "this one has 6");
+        check("0 0 0 18 * * 2026", "UTC", "this one has 7");
+        check("@daily", "UTC", "this one has 1");
         check("0 25 * * *", "UTC", "no cron line");
         check("0 0 30 2 *", "UTC", "never comes");
         check(

@@ -2,6 +2,8 @@
 
 pub mod document;
 pub mod figures;
+#[cfg(test)]
+mod joined;
 mod outcome;
 pub mod spool;
 pub mod terminal;

@@ -33,6 +33,15 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolE
     }
 }
 
+fn ordered(report: &RunReport) -> RunReport {
+    let cut = report.certificate.as_ref().map(|proof| proof.tx_at);
+    let finished_at = report.finished_at.max(report.started_at);
+    RunReport {
+        finished_at: cut.map_or(finished_at, |cut| finished_at.max(cut)),
+        ..report.clone()
+    }
+}
+
 /// The spool in a folder.
 #[derive(Debug, Clone)]
 pub struct Spool {
@@ -61,11 +70,17 @@ impl Spool {
     }
 
     /// Adds a report behind those that wait. One that waits already for the same run is replaced in its
-    /// place.
+    /// place. Where the site's clock was set back while the run went on, the report says that it ended no
+    /// earlier than anything in it: the server takes no other.
     ///
     /// # Errors
     /// When it cannot be made durable.
     pub fn add(&self, run_id: RunId, report: &RunReport) -> Result<(), SpoolError> {
+        let report = &ordered(report);
+        for wrong in report.contradictions(run_id) {
+            let (field, rule) = (wrong.pointer, wrong.rule);
+            tracing::error!(%run_id, field, rule, "a report contradicts itself; the server will not take it");
+        }
         let waiting = self.waiting()?;
         let number = match waiting.iter().find(|waiting| waiting.run_id == run_id) {
             Some(same) => same.number,
@@ -198,5 +213,20 @@ pub(crate) mod tests {
         assert!(aside.exists());
         let reason = fs::read_to_string(aside.with_extension("problem.txt")).unwrap();
         assert_eq!(reason, "422: no");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_leaves_a_report_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        let run = run_id();
+        let mut set_back = report(1);
+        set_back.finished_at = set_back.started_at - chrono::TimeDelta::hours(1);
+        assert_eq!(set_back.contradictions(run).len(), 1);
+        spool.add(run, &set_back).unwrap();
+        let waiting = spool.waiting().unwrap();
+        let read: RunReport = serde_json::from_slice(&spool.read(&waiting[0]).unwrap()).unwrap();
+        assert_eq!(read.finished_at, set_back.started_at);
+        assert_eq!(read.contradictions(run), []);
     }
 }

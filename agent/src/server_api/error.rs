@@ -9,6 +9,9 @@ use maildreieck_api_spec::problem::Problem;
 use crate::http::Fault;
 use crate::report::spool::SpoolError;
 
+/// What the server calls a report of a time that has not come yet.
+const CLOCKS_DIFFER: &str = "/problems/clocks-differ";
+
 /// Why something could not be said to the server, or was not taken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -136,13 +139,14 @@ impl ApiError {
     }
 
     /// Whether the server looked at what was sent and will never take it. An error page of something
-    /// between us and the server is no such look.
+    /// between us and the server is no such look; a time that has not come by the server's clock will come.
     pub(super) fn rejects_content(&self) -> bool {
         match self {
             Self::Refused {
                 status, problem, ..
             } => match status {
                 413 => true,
+                _ if problem.as_ref().is_some_and(|p| p.kind == CLOCKS_DIFFER) => false,
                 400 | 404 | 409 | 410 | 415 | 422 => problem.is_some(),
                 _ => false,
             },

@@ -485,7 +485,10 @@ async fn what_another_try_may_mend_stays_and_holds_the_order() {
         vec![("content-type", "text/html".to_owned())],
         "<html>".to_owned(),
     );
+    let mut ahead = refusal(422, "The clocks differ");
+    ahead.2 = ahead.2.replace("/problems/x", "/problems/clocks-differ");
     for (reply, times, expected) in [
+        (ahead, 1, "The clocks differ"),
         (refusal(500, "Internal"), 3, "500"),
         (ok(other), 3, "another run"),
         (

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use maildreieck_api_spec::certificate::Certificate;
 use serde_json::Value;
 use xtask::lab::dovecot::{Dovecot, Options, PASSWORD};
 use xtask::lab::judge::{Account, Judge};
@@ -144,12 +145,20 @@ pub fn command(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// What a command said. Whatever a test is about: no certificate may contradict itself.
 pub fn said(output: Output) -> Said {
-    Said {
+    let said = Said {
         code: output.status.code().unwrap_or(-1),
         json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    };
+    for triangle in said.json["triangles"].as_array().into_iter().flatten() {
+        if let Some(proof) = triangle.get("certificate") {
+            let proof: Certificate = serde_json::from_value(proof.clone()).unwrap();
+            assert_eq!(proof.contradictions(), [], "{triangle:#}");
+        }
     }
+    said
 }
 
 pub fn agent(dir: &Path, args: &[&str]) -> Said {

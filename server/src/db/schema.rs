@@ -136,6 +136,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    schedule_lines (tenant_id, schedule_id, cron, timezone) {
+        tenant_id -> Text,
+        schedule_id -> Text,
+        cron -> Text,
+        timezone -> Text,
+        triangle_id -> Text,
+        kind -> Text,
+        set_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     enrolment_codes (tenant_id, code_id) {
         tenant_id -> Text,
         code_id -> Text,
@@ -252,6 +264,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     accounts,
     triangles,
     schedules,
+    schedule_lines,
     agents,
     runs,
     due,

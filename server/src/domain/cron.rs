@@ -1,8 +1,8 @@
-//! Schedules: a cron line of five fields, or of six with seconds first, in an IANA zone. DST gaps and
-//! overlaps are croner's: a time that a gap swallows comes right after it, a time that comes twice comes
-//! once.
+//! Schedules: a cron line of exactly five fields in an IANA zone; neither seconds nor words like `@daily`.
+//! DST gaps and overlaps are croner's: a time that a gap swallows comes right after it, a time that comes
+//! twice comes once.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
@@ -29,14 +29,7 @@ impl Schedule {
                 rule,
             });
         };
-        let cron = read_line(line);
-        if cron.is_none() {
-            complain(
-                "cron",
-                "a cron line of five fields, or of six with seconds first, like `0 18 * * mon-fri`"
-                    .to_owned(),
-            );
-        }
+        let cron = read_line(line).map_err(|rule| complain("cron", rule)).ok();
         let zone = zone.parse::<Tz>();
         if zone.is_err() {
             complain(
@@ -68,17 +61,28 @@ impl Schedule {
         }
         Some(next.with_timezone(&Utc))
     }
+
+    /// Whether an instant is a due time.
+    #[must_use]
+    pub fn is_due(&self, instant: DateTime<Utc>) -> bool {
+        self.next_after(instant - TimeDelta::seconds(1)) == Some(instant)
+    }
 }
 
-fn read_line(line: &str) -> Option<Cron> {
-    if line.len() > 200 || !(5..=6).contains(&line.split_ascii_whitespace().count()) {
-        return None;
+fn read_line(line: &str) -> Result<Cron, String> {
+    const RULE: &str = "a cron line of exactly five fields (minute, hour, day of month, month, day of week), like `0 18 * * mon-fri`";
+    if line.len() > 200 {
+        return Err(format!("{RULE}, of at most 200 characters"));
+    }
+    let fields = line.split_ascii_whitespace().count();
+    if fields != 5 {
+        return Err(format!("{RULE}; this one has {fields}"));
     }
     CronParser::builder()
-        .seconds(Seconds::Optional)
+        .seconds(Seconds::Disallowed)
         .build()
         .parse(line)
-        .ok()
+        .map_err(|error| format!("{RULE}; here: {error}"))
 }
 
 #[cfg(test)]
@@ -116,10 +120,10 @@ mod tests {
             "2026-07-01T16:00:00+00:00",
         );
         check(
-            "30 5 6 * * *",
+            "5 6 * * *",
             "UTC",
-            "2026-07-01T06:05:29Z",
-            "2026-07-01T06:05:30+00:00",
+            "2026-07-01T06:04:59Z",
+            "2026-07-01T06:05:00+00:00",
         );
         // Exactly due is past: the next one.
         check(
@@ -159,11 +163,51 @@ mod tests {
         };
         check("", "Europe/Berlin", &["/tx/cron"]);
         check("@daily", "Europe/Berlin", &["/tx/cron"]);
+        check("0 0 18 * * *", "Europe/Berlin", &["/tx/cron"]);
+        check("0 18 * *", "Europe/Berlin", &["/tx/cron"]);
         check("61 * * * *", "Europe/Berlin", &["/tx/cron"]);
         check("* * * * * * *", "Europe/Berlin", &["/tx/cron"]);
         check("0 0 30 2 *", "Europe/Berlin", &["/tx/cron"]);
         check("0 18 * * *", "Europe/Entenhausen", &["/tx/timezone"]);
         check("x", "x", &["/tx/cron", "/tx/timezone"]);
         check(&"*".repeat(10_000), "UTC", &["/tx/cron"]);
+    }
+
+    #[test]
+    fn a_line_that_is_none_says_why() {
+        let said = |line: &str| {
+            Schedule::parse(line, "UTC", "/tx").unwrap_err()[0]
+                .rule
+                .clone()
+        };
+        let rule = "a cron line of exactly five fields (minute, hour, day of month, month, day of week), like `0 18 * * mon-fri`";
+        assert_eq!(said("0 0 18 * * *"), format!("{rule}; this one has 6"));
+        assert_eq!(said("@daily"), format!("{rule}; this one has 1"));
+        assert!(said("61 * * * *").starts_with(&format!("{rule}; here: ")));
+        assert_eq!(said("0 0 30 2 *"), "a cron line that is due at some time");
+    }
+
+    /// Whatever the moment that somebody asks at, what he is told is a due time.
+    #[test]
+    fn what_comes_next_is_due() {
+        for line in ["30 2 * * *", "*/15 1-3 * * *", "0 3 29 3 *", "17 * * * *"] {
+            for zone in ["Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo"] {
+                let schedule = Schedule::parse(line, zone, "").unwrap();
+                for start in [
+                    "2026-03-27T12:00:00Z",
+                    "2026-04-03T12:00:00Z",
+                    "2026-10-02T12:00:00Z",
+                    "2026-10-23T12:00:00Z",
+                ] {
+                    let start: DateTime<Utc> = start.parse().unwrap();
+                    for minutes in (0..4 * 24 * 60).step_by(7) {
+                        let asked = start + TimeDelta::minutes(minutes);
+                        let next = schedule.next_after(asked).unwrap();
+                        assert!(schedule.is_due(next), "{line} {zone} {asked}: {next}");
+                        assert!(!schedule.is_due(next + TimeDelta::seconds(1)));
+                    }
+                }
+            }
+        }
     }
 }

@@ -60,7 +60,8 @@ pub async fn nonce(app: Data<App>, Visitor(ctx): Visitor) -> Handled {
 
 /// Get an access token for a signed assertion.
 ///
-/// The token is good for ten minutes. A counter that did not grow means that somebody else has the
+/// The token is good for ten minutes. The assertion is good for at most five, by the server's clock and with a
+/// minute's leeway: take its times from the nonce's `expires_at`. A counter that did not grow means that somebody else has the
 /// agent's key: `/problems/clone-suspected`.
 #[utoipa::path(
     tag = "agent", operation_id = "token", request_body = TokenRequest,
@@ -129,8 +130,10 @@ pub async fn heartbeat(app: Data<App>, Machine(ctx): Machine, body: Body) -> Han
 
 /// Deliver the report of a run.
 ///
-/// The same report again gets the same receipt; another one under the same id is a conflict. The verdict
-/// must be the one that the certificate's figures demand.
+/// The same report again gets the same receipt; another one under the same id is a conflict. What contradicts
+/// itself is refused: a verdict that is not the figures', corners that differ by more than the listed
+/// differences, totals that are no sums. So is a due time at which the schedule is not due and never was.
+/// `/problems/clocks-differ`: it says a time more than five minutes to come; keep it until then.
 #[utoipa::path(
     tag = "agent", operation_id = "put_run", request_body = RunReport,
     params(("run_id" = RunId, Path, description = "UUIDv5 of schedule and due time, or any for a run that a person started.")),

@@ -4,8 +4,8 @@
 use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use serde::Serialize;
 
@@ -48,18 +48,25 @@ pub fn created(answer: &Answer) -> Handled {
 /// # Errors
 /// What the framework itself could not answer.
 pub async fn complete<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<BoxBody, B>>, actix_web::Error> {
     let id = request_id(request.request());
+    // HEAD is GET without its body (RFC 9110, 9.3.2), which the connection leaves off by itself.
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
     let answered = next.call(request).await?;
-    let failure = answered.response().error().map(|error| {
-        match error.as_error::<Failure>() {
-            Some(failure) => failure.error_response_in(id),
-            // The framework's own, of which the status says all that may be told.
-            None => Failure::from(of_status(answered.status())).error_response_in(id),
+    let status = answered.status();
+    let error = answered.response().error();
+    let failure = match error.and_then(|error| error.as_error::<Failure>()) {
+        Some(failure) => Some(failure.error_response_in(id)),
+        // The framework's own, of which the status says all that may be told.
+        None if error.is_some() || status.is_client_error() || status.is_server_error() => {
+            Some(Failure::from(of_status(status)).error_response_in(id))
         }
-    });
+        None => None,
+    };
     let mut answered = match failure {
         Some(response) => {
             let (request, _) = answered.into_parts();

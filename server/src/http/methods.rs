@@ -19,7 +19,8 @@ impl Methods {
         let paths = api.paths.paths.iter().map(|(path, item)| {
             let methods = [
                 ("GET", item.get.is_some()),
-                ("HEAD", item.head.is_some()),
+                // Answered like GET, see `answer::complete`.
+                ("HEAD", item.get.is_some()),
                 ("POST", item.post.is_some()),
                 ("PUT", item.put.is_some()),
                 ("PATCH", item.patch.is_some()),

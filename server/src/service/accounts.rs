@@ -1,5 +1,7 @@
 //! Mail accounts. No password comes here, in any form.
 
+use std::net::IpAddr;
+
 use maildreieck_api_spec::ids::AccountId;
 use maildreieck_api_spec::page::PageQuery;
 use maildreieck_api_spec::text::{HostName, Name, Port, UserName};
@@ -33,6 +35,22 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// What an account must be in itself. A name is not looked up: what it means here is nothing to a site.
+    fn check(&self) -> Result<()> {
+        let host = self.host.as_str().to_ascii_lowercase();
+        let loopback = match host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        };
+        if self.tls == Tls::None && !loopback {
+            return Err(Error::invalid(
+                "/tls",
+                "implicit or starttls; none is for a host on the agent's own machine, like 127.0.0.1 or localhost",
+            ));
+        }
+        Ok(())
+    }
+
     fn of(self, id: AccountId, version: u64, created_at: chrono::DateTime<chrono::Utc>) -> Account {
         Account {
             id,
@@ -65,9 +83,10 @@ fn details(account: &Account) -> serde_json::Value {
 /// Adds an account.
 ///
 /// # Errors
-/// The database's.
+/// `Invalid` for a far host without TLS.
 pub async fn create(app: &App, ctx: &Ctx, new: Setting, once: Once<Account>) -> Result<Answer> {
     authorise(ctx, Operation::CreateAccount)?;
+    new.check()?;
     transact::create(app, ctx, once, move |ctx, db| {
         let account = new.of(AccountId::new(), 1, ctx.now);
         store::accounts::insert(ctx, db, &account)?;
@@ -92,7 +111,7 @@ pub async fn read(app: &App, ctx: &Ctx, id: AccountId) -> Result<Account> {
 /// Changes the account that was read in a version; the agents of its triangles learn of it.
 ///
 /// # Errors
-/// `NotFound`; `PreconditionFailed` if it has changed meanwhile.
+/// `NotFound`; `PreconditionFailed` if it has changed meanwhile; `Invalid` for a far host without TLS.
 pub async fn update(
     app: &App,
     ctx: &Ctx,
@@ -101,6 +120,7 @@ pub async fn update(
     new: Setting,
 ) -> Result<Account> {
     authorise(ctx, Operation::UpdateAccount)?;
+    new.check()?;
     transact::change(app, ctx, move |ctx, db| {
         let before =
             store::accounts::find(ctx, db, id)?.ok_or_else(|| Error::not_found("account"))?;

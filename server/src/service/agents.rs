@@ -3,7 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use maildreieck_api_spec::agents::AssertionClaims;
 use maildreieck_api_spec::ids::{AgentId, SiteId};
@@ -27,6 +27,11 @@ pub use crate::store::agents::{Agent, Sign};
 
 /// How long a nonce is good.
 const NONCE_LIFE: TimeDelta = TimeDelta::minutes(2);
+
+/// How long an assertion may be good; agents make it good for the nonce's life.
+const ASSERTION_LIFE: TimeDelta = TimeDelta::minutes(5);
+/// How far an assertion's times may be from the server's clock.
+const SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// An agent that wants to be enrolled.
 pub struct Candidate {
@@ -212,6 +217,7 @@ pub async fn token(app: &App, ctx: &Ctx, assertion: String) -> Result<(String, u
         .filter(|agent| agent.replaced_at.is_none())
         .ok_or_else(refused)?;
     let claims = proved(app, &agent, &assertion).ok_or_else(refused)?;
+    check_times(&claims, ctx.now)?;
     let expires_at = read_nonce(app, &claims.nonce)
         .filter(|end| *end > ctx.now)
         .ok_or_else(refused)?;
@@ -240,8 +246,37 @@ pub async fn token(app: &App, ctx: &Ctx, assertion: String) -> Result<(String, u
     tokens::issue(app, Bearer::Agent { id, tenant }, ctx.now)
 }
 
-/// The claims, if the agent's key signed them for us. Its clock is not held against ours: the nonce is
-/// what makes the assertion fresh, and a wrong clock must not lock an agent out.
+/// An assertion's times, by the server's clock. An agent takes them from the nonce's end, so that a wrong
+/// clock of its own does not lock it out; one that goes by its own clock is told how wrong it is.
+fn check_times(claims: &AssertionClaims, now: DateTime<Utc>) -> Result<()> {
+    let refused = |public: String| Err(Error::new(Kind::Unauthenticated, public));
+    let (Some(life), Some(early), Some(late)) = (
+        claims.exp.checked_sub(claims.iat),
+        claims.iat.checked_sub(now.timestamp()),
+        now.timestamp().checked_sub(claims.exp),
+    ) else {
+        return refused("The assertion's iat and exp are no times of this age.".to_owned());
+    };
+    let longest = ASSERTION_LIFE.num_seconds();
+    if !(1..=longest).contains(&life) {
+        return refused(format!(
+            "The assertion is good for {life} seconds from iat to exp; it must be 1 to {longest}."
+        ));
+    }
+    let what = if early > SKEW.num_seconds() {
+        format!("was signed {early} seconds after now")
+    } else if late > SKEW.num_seconds() {
+        format!("ended {late} seconds before now")
+    } else {
+        return Ok(());
+    };
+    let clock = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+    refused(format!(
+        "The clocks differ: the assertion {what} by the server's clock, which says {clock}. Set the agent's clock, or take iat and exp from the nonce's expires_at."
+    ))
+}
+
+/// The claims, if the agent's key signed them for us; their times are another matter.
 fn proved(app: &App, agent: &Agent, assertion: &str) -> Option<AssertionClaims> {
     let mut rules = Validation::new(Algorithm::EdDSA);
     rules.set_required_spec_claims(&["exp", "iss", "aud"]);
@@ -251,10 +286,8 @@ fn proved(app: &App, agent: &Agent, assertion: &str) -> Option<AssertionClaims> 
     rules.validate_exp = false;
     rules.validate_nbf = false;
     let key = DecodingKey::from_ed_components(&agent.signing_key).ok()?;
-    let claims = jsonwebtoken::decode::<AssertionClaims>(assertion, &key, &rules)
-        .ok()?
-        .claims;
-    (claims.exp > claims.iat).then_some(claims)
+    let token = jsonwebtoken::decode::<AssertionClaims>(assertion, &key, &rules).ok()?;
+    Some(token.claims)
 }
 
 /// The context of an agent's request. Its row is read each time, so that a replaced agent is out at once.

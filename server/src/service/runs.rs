@@ -1,11 +1,10 @@
 //! Runs: reports of agents, each taken once. The server believes an agent's figures, since only the agent
 //! sees the mail, but not its arithmetic: the verdict is recomputed from them.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use maildreieck_api_spec::certificate::FORMAT;
-use maildreieck_api_spec::ids::RunId;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use maildreieck_api_spec::ids::{RunId, ScheduleId};
 use maildreieck_api_spec::page::PageQuery;
-use maildreieck_api_spec::runs::{RunKind, RunOutcome, RunReport};
+use maildreieck_api_spec::runs::{RunKind, RunReport};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -14,23 +13,28 @@ use super::authorise::authorise;
 use super::page::{List, Paged};
 use crate::app::App;
 use crate::context::Ctx;
+use crate::domain::cron::Schedule as Times;
 use crate::domain::day;
+use crate::domain::field::Field;
 use crate::domain::operations::Operation;
 use crate::error::{Error, Kind, Result};
 use crate::store;
 use crate::store::Conn;
 use crate::store::due::Expected;
 pub use crate::store::runs::{Filter, Run};
+use crate::store::schedules::Line;
 
-/// How far ahead of the server's clock a due time may lie. Beyond it a run would settle a Tx that has not
-/// come yet.
-const AHEAD: TimeDelta = TimeDelta::minutes(2);
+/// How far ahead of the server's clock a report's times may lie. Beyond it a run would settle a Tx that has
+/// not come yet.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
+/// An agent whose clock runs ahead by no more than this keeps its report until the time has come.
+const WORTH_WAITING: TimeDelta = TimeDelta::hours(24);
 
 /// Takes a report: when it was first received.
 ///
 /// # Errors
-/// `NotFound` for the triangle; `Invalid` where the report contradicts itself; `Conflict` for another
-/// report under the same id.
+/// `NotFound` for the triangle; `Invalid` where the report contradicts itself or names a due time that is
+/// none; `ClocksDiffer` for a time that has not come; `Conflict` for another report under the same id.
 pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<DateTime<Utc>> {
     authorise(ctx, Operation::PutRun)?;
     let (agent_id, site_id) = acting(ctx)?;
@@ -58,15 +62,13 @@ pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<D
             if !store::runs::insert(ctx, db, &run)? {
                 return again(ctx, db, &run);
             }
-            if let (RunKind::Tx, Some(schedule_id), Some(due_at)) =
-                (report.kind, report.schedule_id, report.due_at)
-            {
+            let (Some(schedule_id), Some(due_at)) = (report.schedule_id, report.due_at) else {
+                return Ok(ctx.now);
+            };
+            check_due(ctx, db, &run, schedule_id, due_at)?;
+            if report.kind == RunKind::Tx {
                 let schedule = store::schedules::find(ctx, db, schedule_id)?
-                    .filter(|schedule| schedule.triangle_id == triangle.id)
-                    .filter(|schedule| schedule.kind == store::schedules::TX)
-                    .ok_or_else(|| {
-                        Error::invalid("/schedule_id", "the Tx schedule of the triangle")
-                    })?;
+                    .ok_or_else(|| Error::not_found("schedule"))?;
                 let expected = Expected {
                     tenant_id: schedule.tenant_id,
                     schedule_id,
@@ -80,6 +82,40 @@ pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<D
             Ok(ctx.now)
         })
         .await
+}
+
+/// Whether the run was due then: by a line that the schedule has or ever had, since an agent that could not
+/// ask goes by an earlier one; or because the server itself expected it.
+fn check_due(
+    ctx: &Ctx,
+    db: &mut Conn,
+    run: &Run,
+    schedule_id: ScheduleId,
+    due_at: DateTime<Utc>,
+) -> Result<()> {
+    let lines = store::schedules::lines(ctx, db, schedule_id)?;
+    let line = lines
+        .first()
+        .filter(|line| line.triangle_id == run.triangle_id && line.kind == run.kind)
+        .ok_or_else(|| {
+            Error::invalid(
+                "/schedule_id",
+                format!("the {} schedule of the triangle", run.kind),
+            )
+        })?;
+    let due = |line: &Line| {
+        Times::parse(&line.cron, &line.timezone, "").is_ok_and(|times| times.is_due(due_at))
+    };
+    if lines.iter().any(due) || store::due::is_expected(ctx, db, schedule_id, due_at)? {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "/due_at",
+        format!(
+            "a time at which the schedule is or was due; now it is `{}` in {}",
+            line.cron, line.timezone
+        ),
+    ))
 }
 
 /// The same report again gets the same answer, another one does not.
@@ -103,69 +139,63 @@ fn look_at_day(ctx: &Ctx, db: &mut Conn) -> Result<()> {
     store::daily_reports::check_by(ctx, db, day::of(ctx.now, zone), ctx.now)
 }
 
-/// What a report must be in itself.
+/// What a report must be in itself, and by the server's clock.
 fn check(id: RunId, report: &RunReport, now: DateTime<Utc>) -> Result<()> {
-    match (report.schedule_id, report.due_at) {
-        (Some(schedule), Some(due_at)) => {
-            if RunId::of_schedule(schedule, due_at) != id {
-                return Err(Error::invalid(
-                    "/schedule_id",
-                    "the schedule and due time that the run's id was made from",
-                ));
-            }
-            if due_at.timestamp_subsec_nanos() != 0 {
-                return Err(Error::invalid("/due_at", "a whole second"));
-            }
-            if due_at > now + AHEAD {
-                return Err(Error::new(
-                    Kind::Unavailable,
-                    "The due time has not come by the server's clock; the agent's runs ahead.",
-                ));
-            }
-        }
-        (None, None) => {}
-        _ => {
-            return Err(Error::invalid(
-                "/due_at",
-                "there if and only if schedule_id is",
-            ));
-        }
+    let wrong: Vec<Field> = report
+        .contradictions(id)
+        .into_iter()
+        .map(|error| Field {
+            pointer: error.pointer,
+            rule: error.rule,
+        })
+        .collect();
+    if !wrong.is_empty() {
+        return Err(Error::of_fields(wrong));
     }
-    if (report.outcome == RunOutcome::Failed) != report.failure.is_some() {
-        return Err(Error::invalid(
-            "/failure",
-            "there if and only if the outcome is failed",
-        ));
-    }
-    let Some(proof) = &report.certificate else {
-        if report.kind == RunKind::Tx && report.outcome == RunOutcome::Done {
-            return Err(Error::invalid(
-                "/certificate",
-                "there for a Tx that is done",
-            ));
-        }
+    // The start comes before the end, and needs no look of its own.
+    let times = [
+        ("/due_at", report.due_at),
+        ("/finished_at", Some(report.finished_at)),
+        (
+            "/certificate/tx_at",
+            report.certificate.as_ref().map(|proof| proof.tx_at),
+        ),
+    ];
+    let ahead: Vec<(&str, TimeDelta)> = times
+        .into_iter()
+        .filter_map(|(pointer, at)| Some((pointer, at? - now)))
+        .filter(|(_, ahead)| *ahead > SKEW)
+        .collect();
+    let Some(most) = ahead.iter().map(|(_, ahead)| *ahead).max() else {
         return Ok(());
     };
-    if report.kind != RunKind::Tx {
-        return Err(Error::invalid("/certificate", "there for a Tx alone"));
-    }
-    if proof.format != FORMAT {
-        return Err(Error::invalid("/certificate/format", FORMAT));
-    }
-    if proof.triangle != report.triangle_id.to_string() {
-        return Err(Error::invalid(
-            "/certificate/triangle",
-            "the id of the run's triangle",
-        ));
-    }
-    let demanded = proof.verdict_of_figures();
-    if demanded != proof.verdict {
-        return Err(Error::invalid(
-            "/certificate/verdict",
-            format!("{demanded}, which is what the figures demand"),
-        ));
-    }
-    Ok(())
+    let seconds = most.num_seconds();
+    let (kind, public) = if most > WORTH_WAITING {
+        let public = format!(
+            "The report says a time that is {seconds} seconds to come by the server's clock; set the agent's clock."
+        );
+        (Kind::Invalid, public)
+    } else {
+        let public = format!(
+            "The report says a time that is {seconds} seconds to come by the server's clock; set the agent's clock. The report is taken once that time has come."
+        );
+        (Kind::ClocksDiffer, public)
+    };
+    let rule = format!(
+        "at most {} seconds later than the server's clock, which says {}",
+        SKEW.num_seconds(),
+        now.to_rfc3339_opts(SecondsFormat::Secs, true)
+    );
+    Err(Error {
+        fields: ahead
+            .into_iter()
+            .map(|(pointer, _)| Field {
+                pointer: pointer.to_owned(),
+                rule: rule.clone(),
+            })
+            .collect(),
+        ..Error::new(kind, public)
+    })
 }
 
 /// A run with its report, for people.

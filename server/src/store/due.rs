@@ -73,6 +73,26 @@ pub fn expect(_ctx: &Ctx, db: &mut Conn, expected: &Expected) -> Result<()> {
     Ok(())
 }
 
+/// Whether something was expected of a schedule then.
+///
+/// # Errors
+/// The database's.
+pub fn is_expected(
+    ctx: &Ctx,
+    db: &mut Conn,
+    schedule: ScheduleId,
+    due_at: DateTime<Utc>,
+) -> Result<bool> {
+    let known: Option<String> = due::table
+        .filter(due::tenant_id.eq(ctx.tenant_key()))
+        .filter(due::schedule_id.eq(schedule.to_string()))
+        .filter(due::due_at.eq(due_at.naive_utc()))
+        .select(due::schedule_id)
+        .first(db)
+        .optional()?;
+    Ok(known.is_some())
+}
+
 /// Notes the run that came, whether it was expected yet or not.
 ///
 /// # Errors

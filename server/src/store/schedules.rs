@@ -6,7 +6,7 @@ use maildreieck_api_spec::ids::{ScheduleId, TenantId, TriangleId};
 use maildreieck_api_spec::text::GraceMinutes;
 
 use crate::context::Ctx;
-use crate::db::schema::schedules;
+use crate::db::schema::{schedule_lines, schedules};
 use crate::db::types::{MaybeInstant, Small, Word};
 use crate::db::{Conn, on_each};
 use crate::error::Result;
@@ -43,7 +43,35 @@ pub struct Schedule {
     pub next_due_at: Option<DateTime<Utc>>,
 }
 
-/// Sets the schedule of its kind of a triangle, new or instead of the one it has.
+/// A line that a schedule has or had.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = schedule_lines)]
+pub struct Line {
+    /// Of which triangle.
+    #[diesel(deserialize_as = Word<TriangleId>)]
+    pub triangle_id: TriangleId,
+    /// [`TX`] or [`MIRROR`].
+    pub kind: String,
+    /// The cron line.
+    pub cron: String,
+    /// Its zone.
+    pub timezone: String,
+}
+
+/// The lines of a schedule, the one set last first; also of one that was taken away.
+///
+/// # Errors
+/// The database's.
+pub fn lines(ctx: &Ctx, db: &mut Conn, id: ScheduleId) -> Result<Vec<Line>> {
+    Ok(schedule_lines::table
+        .filter(schedule_lines::tenant_id.eq(ctx.tenant_key()))
+        .filter(schedule_lines::schedule_id.eq(id.to_string()))
+        .order(schedule_lines::set_at.desc())
+        .select(Line::as_select())
+        .load(db)?)
+}
+
+/// Sets the schedule of its kind of a triangle, new or instead of the one it has. Its line is kept for good.
 ///
 /// # Errors
 /// The database's.
@@ -69,6 +97,26 @@ pub fn put(ctx: &Ctx, db: &mut Conn, schedule: &Schedule) -> Result<()> {
         ))
         .do_update()
         .set(settings);
+    on_each!(db, |conn| statement.execute(conn))?;
+    let set_at = schedule_lines::set_at.eq(ctx.now.naive_utc());
+    let statement = diesel::insert_into(schedule_lines::table)
+        .values((
+            schedule_lines::tenant_id.eq(ctx.tenant_key()),
+            schedule_lines::schedule_id.eq(schedule.id.to_string()),
+            schedule_lines::cron.eq(schedule.cron.clone()),
+            schedule_lines::timezone.eq(schedule.timezone.clone()),
+            schedule_lines::triangle_id.eq(schedule.triangle_id.to_string()),
+            schedule_lines::kind.eq(schedule.kind.clone()),
+            set_at,
+        ))
+        .on_conflict((
+            schedule_lines::tenant_id,
+            schedule_lines::schedule_id,
+            schedule_lines::cron,
+            schedule_lines::timezone,
+        ))
+        .do_update()
+        .set(set_at);
     on_each!(db, |conn| statement.execute(conn))?;
     Ok(())
 }

@@ -96,9 +96,42 @@ both! {
         for nonsense in ["", "a.b.c", &"x".repeat(5_000)] {
             ask(nonsense).await.problem(401);
         }
-        // None of this cost the agent anything; a wrong clock does not either.
-        let wrong_clock = app.now() - TimeDelta::days(400);
-        ask(&agent.sign(&agent.claims(wrong_clock, app.nonce().await))).await.expect(200);
+        // None of this cost the agent anything.
+        ask(&agent.sign(&agent.claims(app.now(), app.nonce().await))).await.expect(200);
+    }
+
+    async fn an_assertion_is_of_this_hour(app: TestApp) {
+        let business = app.business("Blau").await;
+        let mut agent = app.agent(&business).await;
+        let ask = async |agent: &mut Agent, iat: i64, exp: i64| {
+            agent.counter += 1;
+            let mut claims = agent.claims(app.now(), app.nonce().await);
+            (claims.iat, claims.exp) = (iat, exp);
+            app.ask("/agent/v1/token", &json!({"assertion": agent.sign(&claims)})).await
+        };
+        let now = app.now().timestamp();
+        let said = ask(&mut agent, now - 660, now - 600).await.problem(401);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @r#"{"detail":"The clocks differ: the assertion ended 600 seconds before now by the server's clock, which says 2026-11-24T12:00:00Z. Set the agent's clock, or take iat and exp from the nonce's expires_at.","status":401,"title":"Who is asking is not known","type":"/problems/unauthenticated"}"#);
+        }
+        let said = ask(&mut agent, now, now + 115 * 86_400).await.problem(401);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @r#"{"detail":"The assertion is good for 9936000 seconds from iat to exp; it must be 1 to 300.","status":401,"title":"Who is asking is not known","type":"/problems/unauthenticated"}"#);
+        }
+        let said = ask(&mut agent, now + 90, now + 120).await.problem(401);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @r#"{"detail":"The clocks differ: the assertion was signed 90 seconds after now by the server's clock, which says 2026-11-24T12:00:00Z. Set the agent's clock, or take iat and exp from the nonce's expires_at.","status":401,"title":"Who is asking is not known","type":"/problems/unauthenticated"}"#);
+        }
+        ask(&mut agent, now + 10, now + 10).await.problem(401);
+        ask(&mut agent, i64::MIN, i64::MAX).await.problem(401);
+        ask(&mut agent, i64::MAX - 1, i64::MAX).await.problem(401);
+        ask(&mut agent, i64::MIN, i64::MIN + 1).await.problem(401);
+        ask(&mut agent, now - 120, now - 60).await.expect(200);
+        ask(&mut agent, now + 60, now + 360).await.expect(200);
+        // As the agent signs: from the nonce's end, whatever its own clock says.
+        let nonce = app.ask("/agent/v1/nonce", &json!({})).await.expect(200);
+        let end: chrono::DateTime<chrono::Utc> = nonce["expires_at"].as_str().unwrap().parse().unwrap();
+        ask(&mut agent, end.timestamp() - 120, end.timestamp()).await.expect(200);
     }
 
     async fn a_counter_that_does_not_grow_exposes_a_clone(app: TestApp) {

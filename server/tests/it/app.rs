@@ -11,7 +11,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use maildreieck_api_spec::agents::AssertionClaims;
 use maildreieck_api_spec::certificate::{
-    Certificate, CornerCoverage, CornerFigures, Corners, FORMAT,
+    Certificate, CornerCoverage, CornerFigures, Corners, FORMAT, FolderFigures, FolderRef,
 };
 use maildreieck_api_spec::ids::{RunId, ScheduleId, UserId};
 use maildreieck_api_spec::vocabulary::{Corner, Depth, Direction, Verdict};
@@ -515,7 +515,12 @@ impl Business {
                 standby: figures(),
                 store: figures(),
             },
-            folders: vec![],
+            folders: vec![FolderFigures {
+                folder: FolderRef("inbox".to_owned()),
+                primary: Some(figures()),
+                standby: Some(figures()),
+                store: Some(figures()),
+            }],
             differences: vec![],
             repairs: vec![],
             new_tombstones: 0,

@@ -30,6 +30,25 @@ both! {
             assert!(!answer.header("allow").is_empty());
             answer.problem(405);
         }
+        let said = get("/docs/nowhere").await.problem(404);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @r#"{"detail":"There is nothing here.","status":404,"title":"Not found","type":"/problems/not-found"}"#);
+        }
+    }
+
+    async fn head_is_get_without_its_body(app: TestApp) {
+        let admin = app.admin().await;
+        let send = async |method, path: &str, token| app.send(method, path, Some(token), &[], None).await;
+        for path in ["/healthz", "/openapi.json", "/api/v1/tenants", "/docs/"] {
+            let (got, head) = (send(Method::GET, path, &admin).await, send(Method::HEAD, path, &admin).await);
+            assert_eq!((head.status, head.text.as_str()), (got.status, ""), "{path}");
+            assert_eq!(head.header("content-type"), got.header("content-type"), "{path}");
+            assert!(got.status == 200 && !got.text.is_empty(), "{path}");
+        }
+        assert_eq!(send(Method::HEAD, "/api/v1/tenants", "x").await.status, 401);
+        assert_eq!(send(Method::HEAD, "/nowhere", &admin).await.status, 404);
+        let answer = send(Method::DELETE, "/api/v1/users", &admin).await;
+        assert_eq!(answer.header("allow"), "GET, HEAD, POST");
     }
 
     async fn bodies_that_are_none(app: TestApp) {

@@ -139,7 +139,7 @@ both! {
         body["mirror"] = json!({"cron": "0 0 31 2 *", "timezone": "UTC"});
         let said = app.post(&path, &business.technician, &body).await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/tx/cron","rule":"a cron line of five fields, or of six with seconds first, like `0 18 * * mon-fri`"},{"pointer":"/tx/timezone","rule":"an IANA time zone like Europe/Berlin"},{"pointer":"/mirror/cron","rule":"a cron line that is due at some time"},{"pointer":"/standby_account_id","rule":"another account than the primary"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/tx/cron","rule":"a cron line of exactly five fields (minute, hour, day of month, month, day of week), like `0 18 * * mon-fri`; here: Component error: Number out of bounds."},{"pointer":"/tx/timezone","rule":"an IANA time zone like Europe/Berlin"},{"pointer":"/mirror/cron","rule":"a cron line that is due at some time"},{"pointer":"/standby_account_id","rule":"another account than the primary"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         let neighbour = app.business("Rot").await;
         let check = async |body: &Value, pointer: &str| {
@@ -160,17 +160,36 @@ both! {
         check(&body, "/grace_min").await;
     }
 
-    async fn sixth_field_is_seconds_and_defaults_are_filled_in(app: TestApp) {
+    async fn a_sixth_field_is_refused_and_defaults_are_filled_in(app: TestApp) {
         let business = app.business("Blau").await;
         let primary = account(&app, &business, "p").await;
         let standby = account(&app, &business, "s").await;
-        let body = json!({
+        let mut body = json!({
             "name": "t", "site_id": business.site, "primary_account_id": primary, "standby_account_id": standby,
             "tx": {"cron": "15 30 18 24 11 *", "timezone": "UTC"},
         });
+        let said = app.post(&format!("{}/triangles", business.path), &business.technician, &body).await.problem(422);
+        assert!(said.contains("/tx/cron") && said.contains("exactly five fields") && said.contains("this one has 6"), "{said}");
+        body["tx"]["cron"] = json!("30 18 24 11 *");
         let made = app.post(&format!("{}/triangles", business.path), &business.technician, &body).await.expect(201);
         assert_eq!(made["exclude_folders"], json!(["Junk", "Trash", "Drafts"]));
         assert_eq!(made["standby_prefix"], "");
         assert!(made.get("mirror").is_none() && made.get("mirror_schedule_id").is_none());
+    }
+
+    async fn without_tls_there_is_this_machine_alone(app: TestApp) {
+        let business = app.business("Blau").await;
+        let path = format!("{}/accounts", business.path);
+        let account = |host: &str, tls: &str| json!({"name": "n", "host": host, "port": 143, "tls": tls, "username": "u"});
+        for host in ["imap.abc.example", "192.0.2.1", "::", "localhost.example", "127.0.0.1.example"] {
+            let said = app.post(&path, &business.technician, &account(host, "none")).await.problem(422);
+            assert!(said.contains(r#""pointer":"/tls""#), "{said}");
+        }
+        for host in ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST", "mail.localhost"] {
+            app.post(&path, &business.technician, &account(host, "none")).await.expect(201);
+        }
+        let path = format!("{path}/{}", business.primary);
+        app.put(&path, &business.technician, "\"1\"", &account("imap.abc.example", "none")).await.problem(422);
+        app.put(&path, &business.technician, "\"1\"", &account("imap.abc.example", "starttls")).await.expect(200);
     }
 }

@@ -1,7 +1,9 @@
 //! The owner's daily report: when it is written, what it says, and that silence is red.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use maildreieck_api_spec::certificate::{DifferenceCount, FolderRef, RepairCount};
+use maildreieck_api_spec::certificate::{
+    CornerFigures, DifferenceCount, FolderFigures, FolderRef, RepairCount,
+};
 use maildreieck_api_spec::vocabulary::{Class, Corner, Reason, Verdict};
 use serde_json::{Value, json};
 
@@ -135,7 +137,14 @@ both! {
                 found(Class::Late, Corner::Standby, "inbox", Some(Reason::ByClass), 1),
             ];
             proof.repairs = vec![RepairCount { class: Class::MissingAtStandby, corner: Corner::Standby, folder: folder("inbox"), at: due, count: 7 }];
-            proof.corners.store.messages = 1_231;
+            let figures = |messages, bytes, hash: &str| Some(CornerFigures { messages, bytes, set_hash: hash.repeat(32) });
+            let bytes = proof.corners.primary.bytes;
+            let (all, most) = (figures(1_233, bytes, "ab"), figures(1_231, bytes, "cd"));
+            proof.folders = vec![
+                FolderFigures { folder: folder("inbox"), primary: all.clone(), standby: all, store: most.clone() },
+                FolderFigures { folder: folder("sent"), primary: figures(1, 0, "ef"), standby: figures(1, 0, "ef"), store: None },
+            ];
+            proof.corners.store = most.unwrap();
             proof.new_tombstones = 12;
         }).await;
         app.tick().await;

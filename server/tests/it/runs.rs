@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use maildreieck_api_spec::certificate::{DifferenceCount, FolderRef};
-use maildreieck_api_spec::ids::RunId;
-use maildreieck_api_spec::vocabulary::{Class, Corner, Verdict};
+use maildreieck_api_spec::ids::{RunId, ScheduleId};
+use maildreieck_api_spec::vocabulary::{Class, Corner, Reason, Verdict};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -61,8 +61,140 @@ both! {
         let (id, report) = business.tx_report(due, &proof);
         app.put_run(&agent, id, &report).await.expect(200);
         proof.coverage.pop();
-        let (id, report) = business.tx_report(due - TimeDelta::days(1), &proof);
-        app.put_run(&agent, id, &report).await.problem(422);
+        let yesterday = due - TimeDelta::days(1);
+        proof.tx_at = yesterday;
+        let (id, report) = business.tx_report(yesterday, &proof);
+        let said = app.put_run(&agent, id, &report).await.problem(422);
+        assert!(said.contains("unproven, which is what the figures demand"), "{said}");
+    }
+
+    async fn a_certificate_that_contradicts_itself_is_refused(app: TestApp) {
+        let business = app.business("Blau").await;
+        let due = six(&app);
+        let agent = app.agent(&refreshed(&app, &business).await).await;
+        let (id, report) = business.tx_report(due, &business.certificate(due));
+        let said = async |changes: &[(&str, serde_json::Value)]| {
+            let mut wrong = report.clone();
+            for (pointer, value) in changes {
+                *wrong.pointer_mut(&format!("/certificate{pointer}")).unwrap() = value.clone();
+            }
+            let answer = app.put_run(&agent, id, &wrong).await;
+            answer.problem(422);
+            let errors = answer.json()["errors"].clone();
+            errors.as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        // Balanced, though one corner has fewer messages, or others.
+        let fewer = [("/corners/standby/messages", json!(1_233)), ("/folders/0/standby/messages", json!(1_233))];
+        let expected = ["/certificate/corners/standby/messages", "/certificate/folders/0/standby/messages"];
+        assert_eq!(said(&fewer).await, expected);
+        let hash = json!("ef".repeat(32));
+        let others = [("/corners/store/set_hash", hash.clone()), ("/folders/0/store/set_hash", hash)];
+        let expected = ["/certificate/corners/store/set_hash", "/certificate/folders/0/store/set_hash"];
+        assert_eq!(said(&others).await, expected);
+        assert_eq!(said(&[("/corners/primary/bytes", json!(1))]).await, ["/certificate/corners/primary/bytes"]);
+        assert_eq!(said(&[("/folders/0/folder", json!("Personal/Lohn"))]).await, ["/certificate/folders/0/folder"]);
+        let folders = json!([report["certificate"]["folders"][0], {"folder": "inbox"}]);
+        assert_eq!(said(&[("/folders", folders)]).await, ["/certificate/folders/1/folder"]);
+        assert_eq!(said(&[("/new_tombstones", json!(1_u64 << 53))]).await, ["/certificate/new_tombstones"]);
+        // Whoever looks at volumes alone has not proved what the schedule asks for.
+        assert_eq!(said(&[("/depth", json!("volume"))]).await, ["/certificate/depth"]);
+        // A difference that is listed accounts for the gap.
+        let mut proof = business.certificate(due);
+        for figures in [&mut proof.corners.standby, proof.folders[0].standby.as_mut().unwrap()] {
+            figures.messages += 1;
+            figures.set_hash = "ef".repeat(32);
+        }
+        proof.differences.push(DifferenceCount {
+            class: Class::Preexisting,
+            corner: Corner::Standby,
+            folder: FolderRef("inbox".to_owned()),
+            reason: Some(Reason::ByClass),
+            count: 1,
+        });
+        let (id, report) = business.tx_report(due, &proof);
+        app.put_run(&agent, id, &report).await.expect(200);
+    }
+
+    async fn times_that_cannot_be_are_refused(app: TestApp) {
+        let business = app.business("Blau").await;
+        let due = six(&app);
+        let agent = app.agent(&refreshed(&app, &business).await).await;
+        let (id, report) = business.tx_report(due, &business.certificate(due));
+        let put = async |changes: &[(&str, DateTime<Utc>)]| {
+            let mut changed = report.clone();
+            for (pointer, at) in changes {
+                *changed.pointer_mut(pointer).unwrap() = json!(at);
+            }
+            app.put_run(&agent, id, &changed).await
+        };
+        let late = app.now() + TimeDelta::seconds(301);
+        let said = put(&[("/finished_at", due - TimeDelta::seconds(1)), ("/certificate/tx_at", due - TimeDelta::seconds(1))]).await.problem(422);
+        assert!(said.contains(r#"{"pointer":"/finished_at","rule":"not before started_at"}"#), "{said}");
+        let said = put(&[("/certificate/tx_at", due + TimeDelta::seconds(43))]).await.problem(422);
+        assert!(said.contains(r#"{"pointer":"/certificate/tx_at","rule":"not after finished_at"}"#), "{said}");
+        // The cut to come, and the end with it.
+        let said = put(&[("/finished_at", late), ("/certificate/tx_at", late)]).await.problem(422);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @r#"{"detail":"The report says a time that is 301 seconds to come by the server's clock; set the agent's clock. The report is taken once that time has come.","errors":[{"pointer":"/finished_at","rule":"at most 300 seconds later than the server's clock, which says 2026-11-24T17:01:00Z"},{"pointer":"/certificate/tx_at","rule":"at most 300 seconds later than the server's clock, which says 2026-11-24T17:01:00Z"}],"status":422,"title":"The clocks differ","type":"/problems/clocks-differ"}"#);
+        }
+        let far = app.now() + TimeDelta::days(300);
+        let said = put(&[("/finished_at", far), ("/certificate/tx_at", far)]).await.problem(422);
+        assert!(said.contains("/problems/invalid"), "{said}");
+        // Five minutes are let pass.
+        let skewed = late - TimeDelta::seconds(1);
+        put(&[("/finished_at", skewed), ("/certificate/tx_at", skewed)]).await.expect(200);
+    }
+
+    async fn a_run_was_due_or_is_refused(app: TestApp) {
+        let business = refreshed(&app, &app.business("Blau").await).await;
+        let due = six(&app);
+        let business = refreshed(&app, &business).await;
+        let agent = app.agent(&business).await;
+        let put = async |due: DateTime<Utc>| {
+            let (id, report) = business.tx_report(due, &business.certificate(due));
+            app.put_run(&agent, id, &report).await
+        };
+        let never = due - TimeDelta::minutes(30);
+        let said = put(never).await.problem(422);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/due_at","rule":"a time at which the schedule is or was due; now it is `0 18 * * *` in Europe/Berlin"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+        }
+        assert_eq!(app.sql("SELECT count(*) FROM runs")[0][0], "0");
+        put(due - TimeDelta::days(3)).await.expect(200);
+        // What the server itself expected was due, whatever the lines say.
+        app.sql(&format!("UPDATE schedules SET next_due_at = '2026-11-24 16:30:00' WHERE schedule_id = '{}'", business.tx));
+        app.tick().await;
+        put(never).await.expect(200);
+        // An agent that did not hear of another line yet goes by the earlier one.
+        let path = format!("{}/triangles/{}", business.path, business.triangle);
+        let mut config = app.get(&path, &business.technician).await.expect(200);
+        let mirror: ScheduleId = config["mirror_schedule_id"].as_str().unwrap().parse().unwrap();
+        for name in ["id", "created_at", "tx_schedule_id", "mirror_schedule_id", "mirror"] {
+            config.as_object_mut().unwrap().remove(name);
+        }
+        for (version, cron) in ["0 12 * * *", "0 13 * * *"].into_iter().enumerate() {
+            config["tx"]["cron"] = json!(cron);
+            app.put(&path, &business.technician, &format!("\"{}\"", version + 1), &config).await.expect(200);
+        }
+        put(due).await.expect(200);
+        put(due - TimeDelta::hours(6)).await.expect(200);
+        put(due - TimeDelta::hours(5)).await.expect(200);
+        put(due - TimeDelta::hours(4)).await.problem(422);
+        // The same holds of a mirror schedule, also of one that was taken away since.
+        let mirrored = async |schedule: ScheduleId, due: DateTime<Utc>| {
+            let report = json!({
+                "triangle_id": business.triangle, "kind": "mirror", "schedule_id": schedule, "due_at": due, "started_at": due,
+                "finished_at": due, "outcome": "done", "mirrored": {"messages": 0, "bytes": 0},
+            });
+            app.put_run(&agent, RunId::of_schedule(schedule, due), &report).await
+        };
+        mirrored(mirror, due - TimeDelta::minutes(15)).await.expect(200);
+        let said = mirrored(mirror, due - TimeDelta::minutes(14)).await.problem(422);
+        assert!(said.contains("/due_at"), "{said}");
+        for other in [business.tx, ScheduleId::new()] {
+            let said = mirrored(other, due - TimeDelta::minutes(45)).await.problem(422);
+            assert!(said.contains(r#"{"pointer":"/schedule_id","rule":"the mirror schedule of the triangle"}"#), "{said}");
+        }
     }
 
     async fn a_report_that_contradicts_itself_is_refused(app: TestApp) {
@@ -91,9 +223,8 @@ both! {
         // Nor does it settle what has not come yet.
         let early = due + TimeDelta::days(1);
         let (id, report) = business.tx_report(early, &business.certificate(early));
-        let answer = app.put_run(&agent, id, &report).await;
-        assert_eq!(answer.header("retry-after"), "1");
-        answer.problem(503);
+        let said = app.put_run(&agent, id, &report).await.problem(422);
+        assert!(said.contains("/problems/clocks-differ") && said.contains("/due_at"), "{said}");
         assert_eq!(app.sql("SELECT count(*) FROM runs")[0][0], "0");
     }
 

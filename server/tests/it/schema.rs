@@ -113,6 +113,7 @@ both! {
             person_keys: person_id tenant_id wrapped_key
             report_cursors: check_at local_day tenant_id
             runs: agent_id kind outcome received_at received_id report report_hash run_id site_id tenant_id triangle_id verdict
+            schedule_lines: cron kind schedule_id set_at tenant_id timezone triangle_id
             schedules: cron grace_min kind next_due_at schedule_id tenant_id timezone triangle_id
             sites: agent_id assignment_version created_at name site_id tenant_id version
             tenants: created_at grace_min language name report_to tenant_id timezone version

@@ -139,7 +139,7 @@ fn set_up(api: &mut Api, primary: &Dovecot, standby: &Dovecot) -> Result<Placed>
     };
     let primary_account = account("abc.example", primary)?;
     let standby_account = account("abc-a.example", standby)?;
-    let due: chrono::DateTime<chrono::Utc> = (SystemTime::now() + TX_AHEAD).into();
+    let due = whole_minute((SystemTime::now() + TX_AHEAD).into());
     api.create(
         "create_triangle",
         &within,
@@ -148,7 +148,7 @@ fn set_up(api: &mut Api, primary: &Dovecot, standby: &Dovecot) -> Result<Placed>
             "site_id": site,
             "primary_account_id": primary_account,
             "standby_account_id": standby_account,
-            "tx": { "cron": due.format("%-S %-M %-H %-d %-m *").to_string(), "timezone": "UTC" },
+            "tx": { "cron": due.format("%-M %-H %-d %-m *").to_string(), "timezone": "UTC" },
         }),
     )?;
     let issued = api.call(
@@ -164,14 +164,21 @@ fn set_up(api: &mut Api, primary: &Dovecot, standby: &Dovecot) -> Result<Placed>
     Ok(Placed {
         tenant,
         code,
-        due: due.format("%H:%M:%S UTC").to_string(),
+        due: due.format("%H:%M UTC").to_string(),
     })
+}
+
+/// The next instant, or this one, at which a cron line can be due.
+fn whole_minute(instant: chrono::DateTime<chrono::Utc>) -> chrono::DateTime<chrono::Utc> {
+    let into = instant.timestamp().rem_euclid(60);
+    let wait = if into == 0 { 0 } else { 60 - into };
+    instant + chrono::TimeDelta::seconds(wait)
 }
 
 fn wait_for_tx(api: &Api, tenant: &str, agent: &mut Agent, stopped: &Stop) -> Result<Value> {
     let mut found = None;
     until(
-        TX_AHEAD + Duration::from_secs(120),
+        TX_AHEAD + Duration::from_secs(180),
         "the Tx's report",
         || {
             stopped.check()?;

@@ -1,0 +1,164 @@
+//! What the planner finds in corners, and what is counted in them, pass the check that the server makes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::DateTime;
+use maildreieck_api_spec::certificate::{
+    Certificate, CornerCoverage, Corners, DifferenceCount, FORMAT, FolderFigures, UNANCHORED,
+};
+use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction, Verdict};
+use proptest::prelude::*;
+
+use super::figures::{figures, folder_ref};
+use crate::plan::identity::{ContentId, InternalDate, LogicalFolder};
+use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume, left_out};
+
+type Compare = fn(&[Entry], Corner, &[Entry], &Explanations) -> Vec<Difference>;
+
+const COMPARE: Compare = compare;
+const COMPARE_VOLUME: Compare = compare_volume;
+const KEY: [u8; 32] = [7; 32];
+
+/// The certificate of three corners, as a Tx makes it.
+fn certificate(
+    [primary, standby, store]: [&[Entry]; 3],
+    differences: &[Difference],
+    depth: Depth,
+) -> Certificate {
+    let [(p, mut ps), (s, mut ss), (m, mut ms)] =
+        [primary, standby, store].map(|entries| figures(entries, &KEY));
+    let names: BTreeSet<LogicalFolder> = ps
+        .keys()
+        .chain(ss.keys())
+        .chain(ms.keys())
+        .cloned()
+        .collect();
+    let folders = names
+        .iter()
+        .map(|name| FolderFigures {
+            folder: folder_ref(name, &KEY),
+            primary: ps.remove(name),
+            standby: ss.remove(name),
+            store: ms.remove(name),
+        })
+        .collect();
+    let mut counts = BTreeMap::new();
+    for d in differences {
+        let key = (d.class, d.corner, folder_ref(&d.folder, &KEY), d.reason);
+        *counts.entry(key).or_insert(0) += d.count;
+    }
+    let whole = |corner| CornerCoverage {
+        corner,
+        whole: true,
+        content_verified: 0,
+        content_verified_now: 0,
+        oldest_proof: None,
+    };
+    let mut proof = Certificate {
+        format: FORMAT.to_owned(),
+        triangle: "info".to_owned(),
+        tx_at: DateTime::UNIX_EPOCH,
+        depth,
+        verdict: Verdict::Balanced,
+        direction: Direction::PrimaryToStandby,
+        epoch: 0,
+        cut: vec![],
+        corners: Corners {
+            primary: p,
+            standby: s,
+            store: m,
+        },
+        folders,
+        differences: counts
+            .into_iter()
+            .map(|((class, corner, folder, reason), count)| DifferenceCount {
+                class,
+                corner,
+                folder,
+                reason,
+                count,
+            })
+            .collect(),
+        repairs: vec![],
+        new_tombstones: 0,
+        coverage: [Corner::Primary, Corner::Standby, Corner::Store]
+            .map(whole)
+            .to_vec(),
+        nonce: UNANCHORED.to_owned(),
+        configuration_hash: "0".repeat(64),
+        agent_version: "0.1.0".to_owned(),
+    };
+    proof.verdict = proof.verdict_of_figures();
+    proof
+}
+
+fn folder() -> impl Strategy<Value = LogicalFolder> {
+    prop_oneof![Just("INBOX"), Just("\\Sent"), Just("Projekte/2026")]
+        .prop_map(LogicalFolder::from_stored)
+}
+
+fn content() -> impl Strategy<Value = ContentId> {
+    (0_u8..4).prop_map(|octet| ContentId::of(&[octet]))
+}
+
+prop_compose! {
+    fn entry()(
+        folder in folder(), content in content(), date in 0_i64..2, seen in any::<bool>(), late in prop::bool::weighted(0.1),
+        preexisting in prop::bool::weighted(0.1), aside in prop::option::weighted(0.1, any::<(bool, bool)>()),
+        uid in 1_u32..6, copy in prop::option::of(1_u32..6),
+    ) -> Entry {
+        let class = |quarantined| if quarantined { Class::Quarantined } else { Class::DoesNotStay };
+        Entry {
+            folder, content, date: InternalDate(date), flags: if seen { "\\Seen" } else { "" }.parse().unwrap(),
+            size: 10, uid, copy, late, preexisting, quarantine: aside.map(|(quarantined, over)| (class(quarantined), over)),
+        }
+    }
+}
+
+fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    prop::collection::vec(entry(), 0..12)
+}
+
+fn explanations() -> impl Strategy<Value = Explanations> {
+    let some = || prop::collection::vec((folder(), content(), any::<bool>()), 0..4);
+    (some(), some()).prop_map(|(tombstones, vanished)| Explanations {
+        tombstones,
+        vanished,
+        ..Explanations::default()
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_a_tx_finds_contradicts_nothing(
+        primary in entries(), mut standby in entries(), mut store in entries(), like in any::<[bool; 2]>(),
+        explanations in explanations(), volume in any::<bool>(),
+    ) {
+        // Random corners are seldom alike.
+        for (corner, like) in [&mut standby, &mut store].into_iter().zip(like) {
+            if like {
+                corner.splice(.., primary.iter().cloned());
+            }
+        }
+        let (how, depth) = if volume {
+            (COMPARE_VOLUME, Depth::Volume)
+        } else {
+            (COMPARE, Depth::Ledger)
+        };
+        let mut found = how(&primary, Corner::Standby, &standby, &explanations);
+        found.extend(how(&primary, Corner::Store, &store, &explanations));
+        found.extend(left_out(&[(LogicalFolder::from_stored("\\Junk"), 3)]));
+        let proof = certificate([&primary, &standby, &store], &found, depth);
+        prop_assert_eq!(proof.contradictions(), vec![], "{:#?}", proof);
+    }
+
+    /// One message more or fewer in a corner, and nobody says so: the check sees it.
+    #[test]
+    fn what_is_not_said_is_seen(primary in prop::collection::vec(entry(), 1..12), at in any::<prop::sample::Index>()) {
+        let mut fewer = primary.clone();
+        fewer.remove(at.index(primary.len()));
+        for corners in [[&primary[..], &fewer, &primary], [&primary, &primary, &fewer], [&fewer, &primary, &primary]] {
+            prop_assert!(!certificate(corners, &[], Depth::Ledger).contradictions().is_empty());
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! Certificates that can be true, and what is wrong with those that cannot.
+
+use super::*;
+use crate::certificate::{CornerCoverage, Corners, CutPoint, RepairCount, UNANCHORED};
+use crate::vocabulary::Direction;
+
+fn figures(messages: u64, hash: char) -> CornerFigures {
+    CornerFigures {
+        messages,
+        bytes: messages * 100,
+        set_hash: hash.to_string().repeat(64),
+    }
+}
+
+fn folder(name: &str, figures: [Option<CornerFigures>; 3]) -> FolderFigures {
+    let [primary, standby, store] = figures;
+    FolderFigures {
+        folder: FolderRef(name.to_owned()),
+        primary,
+        standby,
+        store,
+    }
+}
+
+/// Three corners with ten messages in the inbox and five in another folder.
+fn balanced() -> Certificate {
+    let ten = || Some(figures(10, 'a'));
+    let five = || Some(figures(5, 'b'));
+    Certificate {
+        format: FORMAT.to_owned(),
+        triangle: "info".to_owned(),
+        tx_at: "2026-11-24T17:00:00Z".parse().unwrap(),
+        depth: Depth::Ledger,
+        verdict: Verdict::Balanced,
+        direction: Direction::PrimaryToStandby,
+        epoch: 0,
+        cut: vec![],
+        corners: Corners {
+            primary: figures(15, 'c'),
+            standby: figures(15, 'c'),
+            store: figures(15, 'c'),
+        },
+        folders: vec![
+            folder("inbox", [ten(), ten(), ten()]),
+            folder("f:0123456789abcdef", [five(), five(), five()]),
+        ],
+        differences: vec![],
+        repairs: vec![],
+        new_tombstones: 0,
+        coverage: CORNERS.map(coverage).to_vec(),
+        nonce: UNANCHORED.to_owned(),
+        configuration_hash: "d".repeat(64),
+        agent_version: "0.1.0".to_owned(),
+    }
+}
+
+fn coverage(corner: Corner) -> CornerCoverage {
+    CornerCoverage {
+        corner,
+        whole: true,
+        content_verified: 15,
+        content_verified_now: 1,
+        oldest_proof: None,
+    }
+}
+
+fn count(class: Class, corner: Corner, folder: &str, count: u64) -> DifferenceCount {
+    DifferenceCount {
+        class,
+        corner,
+        folder: FolderRef(folder.to_owned()),
+        reason: class.reasons().first().copied(),
+        count,
+    }
+}
+
+/// Gives one corner other figures in the inbox, and in all.
+fn set(proof: &mut Certificate, corner: Corner, messages: u64, hash: char) {
+    let (all, inbox) = match corner {
+        Corner::Primary => (&mut proof.corners.primary, &mut proof.folders[0].primary),
+        Corner::Standby => (&mut proof.corners.standby, &mut proof.folders[0].standby),
+        Corner::Store => (&mut proof.corners.store, &mut proof.folders[0].store),
+    };
+    *inbox = Some(figures(messages, hash));
+    *all = figures(messages + 5, hash);
+}
+
+/// What is found in the balanced certificate after a change, with the verdict that its figures demand.
+fn check(change: impl FnOnce(&mut Certificate), expected: &[&str]) {
+    let mut proof = balanced();
+    change(&mut proof);
+    proof.verdict = proof.verdict_of_figures();
+    let found: Vec<String> = proof
+        .contradictions()
+        .into_iter()
+        .map(|error| error.pointer)
+        .collect();
+    assert_eq!(found, expected, "{proof:#?}");
+}
+
+#[test]
+fn a_true_certificate_passes() {
+    check(|_| {}, &[]);
+    // A folder that is empty in one corner, and none in another.
+    check(
+        |p| {
+            let empty = Some(figures(0, '9'));
+            p.folders.push(folder("sent", [empty, None, None]));
+        },
+        &[],
+    );
+    // Without any mail.
+    check(
+        |p| {
+            p.folders.clear();
+            let none = figures(0, '9');
+            p.corners = Corners {
+                primary: none.clone(),
+                standby: none.clone(),
+                store: none,
+            };
+        },
+        &[],
+    );
+    // Folders that are left out are said, and in no figure.
+    check(
+        |p| {
+            let out = |corner| count(Class::Excluded, corner, "junk", 900);
+            p.differences = vec![out(Corner::Standby), out(Corner::Store)];
+        },
+        &[],
+    );
+    // A server may state other sizes for the same octets.
+    check(
+        |p| {
+            p.corners.standby.bytes += 7;
+            p.folders[0].standby.as_mut().unwrap().bytes += 7;
+        },
+        &[],
+    );
+    check(
+        |p| {
+            p.repairs.push(RepairCount {
+                class: Class::MissingAtStandby,
+                corner: Corner::Standby,
+                folder: FolderRef("*".to_owned()),
+                at: p.tx_at,
+                count: LARGEST,
+            });
+        },
+        &[],
+    );
+}
+
+#[test]
+fn equal_corners_are_equal() {
+    let standby = ["/corners/standby/messages", "/folders/0/standby/messages"];
+    check(|p| set(p, Corner::Standby, 9, '7'), &standby);
+    check(|p| set(p, Corner::Standby, 11, '7'), &standby);
+    let store = ["/corners/store/messages", "/folders/0/store/messages"];
+    check(|p| set(p, Corner::Store, 0, '7'), &store);
+    check(
+        |p| set(p, Corner::Store, 10, '7'),
+        &["/corners/store/set_hash", "/folders/0/store/set_hash"],
+    );
+    check(
+        |p| set(p, Corner::Primary, 10, '7'),
+        &[
+            "/corners/standby/set_hash",
+            "/folders/0/standby/set_hash",
+            "/corners/store/set_hash",
+            "/folders/0/store/set_hash",
+        ],
+    );
+    // Moved from one folder into the other, and the totals agree.
+    check(
+        |p| {
+            p.folders[0].standby = Some(figures(9, '7'));
+            p.folders[1].standby = Some(figures(6, '8'));
+        },
+        &["/folders/0/standby/messages", "/folders/1/standby/messages"],
+    );
+    // A difference of one corner explains nothing of another.
+    check(
+        |p| {
+            set(p, Corner::Standby, 11, '7');
+            p.differences = vec![count(Class::Preexisting, Corner::Store, "inbox", 1)];
+        },
+        &standby,
+    );
+}
+
+#[test]
+fn differences_explain_as_many_as_they_are() {
+    let both = ["/corners/standby/messages", "/folders/0/standby/messages"];
+    let check = |class, messages, listed, expected: &[&str]| {
+        check(
+            |p| {
+                set(p, Corner::Standby, messages, '7');
+                p.differences = vec![count(class, Corner::Standby, "inbox", listed)];
+            },
+            expected,
+        );
+    };
+    check(Class::MissingAtStandby, 7, 3, &[]);
+    check(Class::MissingAtStandby, 7, 2, &both);
+    check(Class::MissingAtStandby, 11, 1, &both);
+    check(Class::Preexisting, 12, 2, &[]);
+    check(Class::Preexisting, 13, 2, &both);
+    check(Class::Preexisting, 9, 2, &both);
+    check(Class::MissingAtPrimary, 12, 2, &[]);
+    check(Class::Moved, 12, 2, &[]);
+    check(Class::Late, 12, 2, &[]);
+    check(Class::Late, 8, 2, &[]);
+    check(Class::Late, 7, 2, &both);
+    check(Class::Quarantined, 8, 2, &[]);
+    check(Class::FlagsDiffer, 10, 1, &[]);
+    check(Class::FlagsDiffer, 9, 1, &both);
+    check(Class::Excluded, 9, 1, &both);
+    check(Class::Altered, 10, 1, &[]);
+    // An unproven certificate claims nothing.
+    check(Class::Pending, 2, 1, &[]);
+}
+
+#[test]
+fn misplaced_mail_is_missed_in_a_folder_that_is_not_named() {
+    check(
+        |p| {
+            p.folders[0].standby = Some(figures(9, '7'));
+            p.folders[1].standby = Some(figures(6, '8'));
+            p.corners.standby.set_hash = "0".repeat(64);
+            p.differences = vec![count(
+                Class::Misplaced,
+                Corner::Standby,
+                "f:0123456789abcdef",
+                1,
+            )];
+        },
+        &[],
+    );
+    check(
+        |p| {
+            set(p, Corner::Standby, 9, '7');
+            p.differences = vec![count(Class::Misplaced, Corner::Standby, "inbox", 1)];
+        },
+        &["/corners/standby/messages"],
+    );
+}
+
+#[test]
+fn one_set_has_one_count() {
+    check(
+        |p| {
+            p.corners.standby.messages += 1;
+            p.folders[0].standby.as_mut().unwrap().messages += 1;
+            p.differences = vec![count(Class::Preexisting, Corner::Standby, "inbox", 1)];
+        },
+        &["/corners/standby/set_hash", "/folders/0/standby/set_hash"],
+    );
+}
+
+#[test]
+fn counts_say_nothing_at_depth_volume_or_of_an_unread_corner() {
+    check(
+        |p| {
+            p.depth = Depth::Volume;
+            set(p, Corner::Standby, 12, '7');
+        },
+        &[],
+    );
+    check(
+        |p| {
+            p.coverage[1].whole = false;
+            p.corners.standby = CornerFigures::default();
+            p.folders[0].standby = None;
+            p.folders[1].standby = None;
+        },
+        &[],
+    );
+    // Only who was not read has no hash.
+    check(
+        |p| p.corners.store.set_hash.clear(),
+        &["/corners/store/set_hash"],
+    );
+}
+
+#[test]
+fn totals_are_sums() {
+    check(
+        |p| p.folders.truncate(1),
+        &[
+            "/corners/primary/messages",
+            "/corners/primary/bytes",
+            "/corners/standby/messages",
+            "/corners/standby/bytes",
+            "/corners/store/messages",
+            "/corners/store/bytes",
+        ],
+    );
+    check(|p| p.corners.store.bytes += 1, &["/corners/store/bytes"]);
+    // At each depth, whatever the verdict.
+    check(
+        |p| {
+            p.depth = Depth::Volume;
+            p.coverage.clear();
+            p.folders[0].standby = None;
+        },
+        &["/corners/standby/messages", "/corners/standby/bytes"],
+    );
+    // The sum of the largest counts does not wrap around.
+    check(
+        |p| {
+            let huge = CornerFigures {
+                messages: LARGEST,
+                bytes: LARGEST,
+                set_hash: "a".repeat(64),
+            };
+            p.folders = (0..2050)
+                .map(|i| folder(&format!("f:{i:016x}"), [Some(huge.clone()), None, None]))
+                .collect();
+        },
+        &[
+            "/corners/primary/messages",
+            "/corners/primary/bytes",
+            "/corners/standby/messages",
+            "/corners/standby/bytes",
+            "/corners/store/messages",
+            "/corners/store/bytes",
+        ],
+    );
+}
+
+#[test]
+fn forms_are_kept() {
+    let name = |name: &str| {
+        let name = name.to_owned();
+        move |p: &mut Certificate| p.folders[0].folder = FolderRef(name)
+    };
+    for wrong in [
+        "",
+        "*",
+        "Inbox",
+        "INBOX",
+        "Personal/Kündigungen",
+        "f:",
+        "f:0123456789ABCDEF",
+        "f:0123456789abcde",
+        "f:0123456789abcdef0",
+    ] {
+        check(name(wrong), &["/folders/0/folder"]);
+    }
+    for role in ROLES {
+        check(name(role), &[]);
+    }
+    check(name("f:0123456789abcdef"), &["/folders/1/folder"]);
+    check(
+        |p| p.differences = vec![count(Class::Excluded, Corner::Standby, "Lohn", 1)],
+        &["/differences/0/folder"],
+    );
+    check(
+        |p| {
+            let one = count(Class::FlagsDiffer, Corner::Standby, "*", 1);
+            p.differences = vec![one.clone(), one];
+        },
+        &["/differences/1"],
+    );
+    check(
+        |p| {
+            let one = CutPoint {
+                corner: Corner::Primary,
+                folder: FolderRef("inbox".to_owned()),
+                uidvalidity: 1,
+                uidnext: 2,
+                highestmodseq: None,
+            };
+            p.cut = vec![one.clone(), one];
+        },
+        &["/cut/1"],
+    );
+    // Whole and not whole.
+    check(
+        |p| {
+            let twice = CornerCoverage {
+                whole: false,
+                ..coverage(Corner::Store)
+            };
+            p.coverage.push(twice);
+        },
+        &["/coverage/3/corner"],
+    );
+    check(
+        |p| p.corners.standby.set_hash = "C".repeat(64),
+        &["/corners/standby/set_hash"],
+    );
+    check(|p| p.format.push('0'), &["/format"]);
+}
+
+#[test]
+fn numbers_fit_canonical_json() {
+    check(
+        |p| {
+            p.corners.primary.messages = LARGEST + 1;
+            p.folders[1].store.as_mut().unwrap().bytes = u64::MAX;
+            p.new_tombstones = LARGEST + 1;
+            p.coverage[2].content_verified = LARGEST + 1;
+            p.differences = vec![count(Class::Late, Corner::Standby, "inbox", LARGEST + 1)];
+        },
+        &[
+            "/corners/primary/messages",
+            "/folders/1/store/bytes",
+            "/differences/0/count",
+            "/new_tombstones",
+            "/coverage/2/content_verified",
+        ],
+    );
+}
+
+#[test]
+fn the_verdict_is_what_the_figures_demand() {
+    let said = |verdict| {
+        let mut proof = balanced();
+        set(&mut proof, Corner::Standby, 9, '7');
+        proof.differences = vec![count(Class::MissingAtStandby, Corner::Standby, "inbox", 1)];
+        proof.verdict = verdict;
+        proof
+            .contradictions()
+            .into_iter()
+            .map(|e| format!("{}: {}", e.pointer, e.rule))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(Verdict::Balanced),
+        ["/verdict: unbalanced, which is what the figures demand"]
+    );
+    assert!(said(Verdict::Unbalanced).is_empty());
+}
+
+#[test]
+fn the_rules_are_sentences() {
+    let mut proof = balanced();
+    set(&mut proof, Corner::Standby, 9, '7');
+    set(&mut proof, Corner::Store, 10, '8');
+    let said: Vec<_> = proof
+        .contradictions()
+        .into_iter()
+        .map(|e| format!("{}: {}", e.pointer, e.rule))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "/corners/standby/messages: 15 like the primary, since no difference is listed that explains another",
+            "/folders/0/standby/messages: 10 like the primary, since no difference is listed that explains another",
+            "/corners/store/set_hash: the primary's, since no difference is listed",
+            "/folders/0/store/set_hash: the primary's, since no difference is listed",
+        ]
+    );
+}
