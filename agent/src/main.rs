@@ -221,7 +221,7 @@ async fn once(
     let mirrored = site.mirror(triangle, false).await?;
     report.take_mirrored(&mirrored);
     let proof = site
-        .reconcile(triangle, &triangle.name, Depth::Ledger, Some(mirrored.cut))
+        .reconcile(triangle, &triangle.name, Depth::Ledger, Some(&mirrored))
         .await?;
     report.take_proof(&proof);
     Ok(())

@@ -12,7 +12,7 @@ use super::error::ConfigError;
 use super::password::PasswordSource;
 use super::preset::{PRESETS, Preset};
 use super::section::Section;
-use crate::imap::{Credentials, Endpoint, Protection};
+use crate::imap::{Credentials, Endpoint, Meter, Protection};
 use crate::oauth::{OauthError, Settings, TokenSource};
 
 /// How the business fetches its mail from an account.
@@ -260,6 +260,7 @@ impl AccountConfig {
             username: self.username.clone(),
             credentials: self.credentials()?,
             patience: self.timeout,
+            meter: Meter::new(self.messages_per_second),
         })
     }
 

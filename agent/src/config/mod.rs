@@ -255,6 +255,15 @@ fn advice(error: &io::Error, folder: &Path) -> String {
 }
 
 impl TriangleConfig {
+    /// The account of a corner.
+    #[must_use]
+    pub fn account(&self, corner: Corner) -> &AccountConfig {
+        match corner {
+            Corner::Primary => &self.primary,
+            _ => &self.standby,
+        }
+    }
+
     fn read(section: &Section<'_>) -> Result<(Self, Lines), ConfigError> {
         let (name, name_line) = section.needed_text("name")?;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);

@@ -11,9 +11,10 @@ use crate::error::AgentError;
 use crate::execute::Done;
 use crate::imap::{ImapError, Kind};
 use crate::ledger::{Halt, StoredRow};
+use crate::plan::budget::{Waiting, read_within, within};
 use crate::plan::guard::Lost;
 use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
-use crate::plan::mirror::{Next, Plan, plan};
+use crate::plan::mirror::{Next, Plan, Read, plan};
 use crate::plan::view::{FolderId, View};
 use crate::report::Mirrored;
 use crate::snapshot;
@@ -37,9 +38,22 @@ impl Site {
     ) -> Result<Mirrored, AgentError> {
         self.progress
             .say(format!("{}: looking at both accounts", triangle.name));
+        let result = self.mirror_round(triangle, dry_run).await;
+        self.progress.end();
+        if let Err(error) = &result {
+            self.note_back_off(triangle, error)?;
+        }
+        result
+    }
+
+    async fn mirror_round(
+        &self,
+        triangle: &TriangleConfig,
+        dry_run: bool,
+    ) -> Result<Mirrored, AgentError> {
         let mut round = Round::look(self, triangle, false).await?;
         let result = round.mirror(dry_run).await;
-        self.progress.end();
+        round.note_spent()?;
         if result.is_ok() {
             round.end().await;
         }
@@ -61,6 +75,7 @@ impl Round<'_> {
         let mut failed_rounds = 0;
         let mut before: Option<Plan> = None;
         let mut stuck = false;
+        let mut waiting = Waiting::default();
         let first_run = self
             .site
             .ledger
@@ -80,7 +95,12 @@ impl Round<'_> {
             let released = halt.as_ref().filter(|h| h.confirmed).map(|h| h.id.as_str());
             let separator = self.target.separator;
             match plan(&view, self.triangle.guard, history, released) {
-                Next::Read(read) => {
+                Next::Read(mut read) => {
+                    let waits = read_within(&mut read, &view, self.left()?.0);
+                    if read == Read::default() {
+                        waiting = waits;
+                        break;
+                    }
                     self.site
                         .progress
                         .say(format!("{name}: reading what is not known yet"));
@@ -115,7 +135,9 @@ impl Round<'_> {
                     self.look_again(false).await?;
                 }
                 Next::Rename(_) => return Ok(mirrored),
-                Next::Act(plan) => {
+                Next::Act(mut plan) => {
+                    let (source, target) = self.left()?;
+                    waiting = within(&mut plan, source, target);
                     if dry_run {
                         mirrored.dry_run = Some(plan);
                         return Ok(mirrored);
@@ -144,10 +166,12 @@ impl Round<'_> {
                 }
             }
         }
-        let held = mirrored.halt.is_some() || stuck;
+        mirrored.pending = self.pending(waiting)?;
+        let held = mirrored.halt.is_some() || stuck || mirrored.pending.is_some();
         if !held {
             self.bury_orphans().await?;
         }
+        self.short = mirrored.pending.is_some();
         self.settle(held, lost)?;
         Ok(mirrored)
     }
@@ -233,7 +257,7 @@ impl Round<'_> {
         }
         let batches: Vec<i64> = self.batches.iter().map(|b| b.id).collect();
         ledger.drop_batches(&batches)?;
-        ledger.close_mirror(name, lost, clock::now_s())?;
+        ledger.close_mirror(name, lost, self.short, clock::now_s())?;
         Ok(())
     }
 

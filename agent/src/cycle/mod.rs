@@ -1,6 +1,7 @@
 //! One cycle of a triangle, from looking to reporting. It owns the order of things and nothing else:
 //! looking is `snapshot`'s, deciding is `plan`'s, doing is `execute`'s.
 
+mod budget;
 mod mirror;
 pub mod run;
 mod tx;
@@ -85,6 +86,8 @@ struct Round<'a> {
     batches: Vec<Batch>,
     shapes: Shapes,
     careful: bool,
+    /// Whether mail waits for a budget: what is not known then is pending.
+    short: bool,
     epoch: u32,
     /// Where each folder stood when this round began.
     cut: Cut,
@@ -109,6 +112,8 @@ impl<'a> Round<'a> {
                 .endpoint(Corner::Standby)
                 .map_err(AgentError::config)?,
         );
+        site.may_ask(&source_endpoint)?;
+        site.may_ask(&target_endpoint)?;
         let (source_link, target_link) = tokio::try_join!(
             Link::open(source_endpoint),
             Link::open(Arc::clone(&target_endpoint))
@@ -132,6 +137,7 @@ impl<'a> Round<'a> {
             batches: Vec::new(),
             shapes: Rc::default(),
             careful: false,
+            short: false,
             epoch,
             cut: Cut::default(),
         };

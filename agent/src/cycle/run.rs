@@ -392,9 +392,8 @@ async fn work(
     if kind == RunKind::Mirror {
         return Ok(None);
     }
-    let cut = mirrored.cut.clone();
     Ok(Some(
-        site.reconcile(triangle, name, Depth::Ledger, Some(cut))
+        site.reconcile(triangle, name, Depth::Ledger, Some(mirrored))
             .await?,
     ))
 }

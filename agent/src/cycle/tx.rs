@@ -15,14 +15,17 @@ use crate::config::TriangleConfig;
 use crate::error::AgentError;
 use crate::imap::{BodyEvent, wire};
 use crate::ledger::{Quarantined, RepairRow};
+use crate::plan::budget::{Left, read_within};
 use crate::plan::guard::{History, Lost};
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::mirror::Read;
 use crate::plan::names::excluded;
-use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume, left_out};
+use crate::plan::reconcile::{
+    Difference, Entry, Explanations, compare, compare_volume, left_out, waits,
+};
 use crate::plan::view::{FolderId, Origin, Place, Side, View};
-use crate::report::Proof;
 use crate::report::figures::{figures, folder_ref};
+use crate::report::{Mirrored, Proof};
 use crate::snapshot::{self, Cut, Stands};
 use crate::store::{ReadBack, Store};
 
@@ -36,6 +39,8 @@ const QUARANTINE_GRACE_S: i64 = 3 * 86_400;
 /// The three corners as entries.
 #[derive(Default)]
 struct Sight {
+    /// Messages of the primary that wait for a budget and have not been read, by folder.
+    unread: BTreeMap<LogicalFolder, u64>,
     primary: Vec<Entry>,
     standby: Vec<Entry>,
     store: Vec<Entry>,
@@ -44,6 +49,8 @@ struct Sight {
 
 #[derive(Default)]
 struct Proved {
+    /// Whether the primary's budget ended reading back.
+    broken_off: bool,
     primary: u64,
     standby: u64,
     store: u64,
@@ -52,8 +59,8 @@ struct Proved {
 }
 
 impl Site {
-    /// Proves that the corners hold the same mail. `cut` is where the primary stood when the mirror that came
-    /// before began; without it the Tx is cut at its own start.
+    /// Proves that the corners hold the same mail. After a mirror it is cut where the primary stood when that
+    /// began; without one at its own start.
     ///
     /// # Errors
     /// A corner that cannot be read: there is no proof then.
@@ -62,14 +69,34 @@ impl Site {
         triangle: &TriangleConfig,
         triangle_id: &str,
         depth: Depth,
-        cut: Option<Cut>,
+        after: Option<&Mirrored>,
     ) -> Result<Proof, AgentError> {
         self.progress
             .say(format!("{}: listing all corners", triangle.name));
         let tx_at = clock::now();
-        let mut round = Round::look(self, triangle, true).await?;
-        let result = round.reconcile(triangle_id, depth, cut, tx_at).await;
+        let result = self
+            .reconcile_round(triangle, triangle_id, depth, after, tx_at)
+            .await;
         self.progress.end();
+        if let Err(error) = &result {
+            self.note_back_off(triangle, error)?;
+        }
+        result
+    }
+
+    async fn reconcile_round(
+        &self,
+        triangle: &TriangleConfig,
+        triangle_id: &str,
+        depth: Depth,
+        after: Option<&Mirrored>,
+        tx_at: DateTime<Utc>,
+    ) -> Result<Proof, AgentError> {
+        let mut round = Round::look(self, triangle, true).await?;
+        round.short = after.is_some_and(|mirrored| mirrored.pending.is_some());
+        let cut = after.map(|mirrored| mirrored.cut.clone());
+        let result = round.reconcile(triangle_id, depth, cut, tx_at).await;
+        round.note_spent()?;
         if result.is_ok() {
             round.end().await;
         }
@@ -154,6 +181,12 @@ impl Round<'_> {
                 }
             }
         }
+        // What waits for the budget is not read for the proof's sake; what the budget has no room for waits.
+        if self.short {
+            read.source.clear();
+        } else {
+            self.short = !read_within(&mut read, &view, self.left()?.0).is_empty();
+        }
         if read != Read::default() {
             let first = self
                 .site
@@ -192,8 +225,9 @@ impl Round<'_> {
         self.site
             .progress
             .say(format!("{}: reading back", self.triangle.name));
-        proved.primary = self.read_back_account(Corner::Primary, depth).await?;
-        proved.standby = self.read_back_account(Corner::Standby, depth).await?;
+        (proved.primary, proved.broken_off) =
+            self.read_back_account(Corner::Primary, depth).await?;
+        (proved.standby, _) = self.read_back_account(Corner::Standby, depth).await?;
         let prove = move |store: &mut Store| {
             let now = clock::now_s();
             store.inspect(now)?;
@@ -224,7 +258,16 @@ impl Round<'_> {
         Ok(proved)
     }
 
-    async fn read_back_account(&mut self, corner: Corner, depth: Depth) -> Result<u64, AgentError> {
+    /// How many messages were read back, and whether the account's budget ended it.
+    async fn read_back_account(
+        &mut self,
+        corner: Corner,
+        depth: Depth,
+    ) -> Result<(u64, bool), AgentError> {
+        let mut left = match corner {
+            Corner::Primary => self.left()?.0,
+            _ => Left::ANY,
+        };
         let share = (depth != Depth::Content).then_some(SHARE);
         let due =
             self.site
@@ -244,18 +287,29 @@ impl Round<'_> {
             let Some(listing) = &folder.listing else {
                 continue;
             };
-            let there: BTreeSet<u32> = listing.messages.iter().map(|m| m.uid).collect();
+            let there: BTreeMap<u32, u32> =
+                listing.messages.iter().map(|m| (m.uid, m.size)).collect();
             let known: BTreeMap<u32, ContentId> = messages
                 .iter()
                 .copied()
-                .filter(|(uid, _)| there.contains(uid))
+                .filter(|(uid, _)| there.contains_key(uid))
                 .collect();
             if known.is_empty() {
                 continue;
             }
             link.open_mailbox(&folder.mailbox, false).await?;
-            let uids: Vec<u32> = known.keys().copied().collect();
-            for set in uids.chunks(200).flat_map(|some| wire::uid_sets(some, 4000)) {
+            let size = |uid: &u32| there.get(uid).map_or(0, |size| u64::from(*size));
+            let all = known.len();
+            let uids: Vec<u32> = known
+                .keys()
+                .copied()
+                .take_while(|uid| left.take(size(uid)))
+                .collect();
+            let broken_off = uids.len() < all;
+            for set in uids
+                .chunks(link.endpoint().meter.at_once(200))
+                .flat_map(|some| wire::uid_sets(some, 4000))
+            {
                 let tag = link.ask_bodies(&set).await?;
                 let mut verified = Vec::new();
                 let now = clock::now_s();
@@ -285,8 +339,11 @@ impl Round<'_> {
                 }
                 self.site.ledger.borrow_mut().verified(&verified, now)?;
             }
+            if broken_off {
+                return Ok((count, true));
+            }
         }
-        Ok(count)
+        Ok((count, false))
     }
 
     async fn sight(
@@ -307,6 +364,12 @@ impl Round<'_> {
                     .borrow_mut()
                     .quarantined(side.folder, side.generation)?;
                 let shown = shown_rows(side);
+                if self.short {
+                    let unread = unread(name, side, &cut.primary);
+                    sight
+                        .unread
+                        .extend(unread.map(|count| (name.clone(), count)));
+                }
                 vanished.extend(
                     side.rows
                         .iter()
@@ -321,6 +384,7 @@ impl Round<'_> {
                     &cut.primary,
                     &quarantine,
                     mirrored,
+                    self.short,
                 ));
             }
             if let Some(side) = &pair.target {
@@ -428,7 +492,7 @@ impl Round<'_> {
             let (verified, oldest) = ledger.coverage(name, corner)?;
             coverage.push(CornerCoverage {
                 corner,
-                whole: true,
+                whole: depth != Depth::Content || corner != Corner::Primary || !proved.broken_off,
                 content_verified: verified,
                 content_verified_now: now,
                 oldest_proof: oldest.and_then(|at| DateTime::from_timestamp(at, 0)),
@@ -466,7 +530,8 @@ impl Round<'_> {
                 store: store_folders.remove(name),
             })
             .collect();
-        let verdict = verdict(true, differences.iter().map(|d| (d.class, d.reason)));
+        let whole = coverage.iter().all(|corner| corner.whole);
+        let verdict = verdict(whole, differences.iter().map(|d| (d.class, d.reason)));
         let certificate = Certificate {
             format: FORMAT.to_owned(),
             triangle: triangle_id.to_owned(),
@@ -525,6 +590,17 @@ fn is_late(stands: &Stands, name: &LogicalFolder, side: &Side, uid: u32) -> bool
         .is_none_or(|stood| stood.uidvalidity == side.uidvalidity && uid >= stood.uidnext)
 }
 
+/// Messages that were there at the cut and have not been read.
+fn unread(name: &LogicalFolder, side: &Side, cut: &Stands) -> Option<u64> {
+    let unread = side.shown.iter().filter(|shown| {
+        !side.rows.contains_key(&shown.uid)
+            && !side.unreadable.contains(&shown.uid)
+            && !is_late(cut, name, side, shown.uid)
+    });
+    let count = u64::try_from(unread.count()).unwrap_or(u64::MAX);
+    (count > 0).then_some(count)
+}
+
 fn source_entries(
     name: &LogicalFolder,
     side: &Side,
@@ -532,6 +608,7 @@ fn source_entries(
     cut: &Stands,
     quarantine: &[Quarantined],
     mirrored: bool,
+    short: bool,
 ) -> Vec<Entry> {
     let now = clock::now_s();
     let aside = |uid: u32| {
@@ -558,6 +635,9 @@ fn source_entries(
                 Some(row) => {
                     let copy_here = row.copy.filter(|c| Some(c.folder) == target);
                     let mut entry = entry(row.content, copy_here.map(|c| c.uid));
+                    if short && row.copy.is_none() {
+                        entry.quarantine = entry.quarantine.or(Some((Class::Pending, false)));
+                    }
                     if mirrored && !row.flags.same(&shown.flags) {
                         // Changed after the mirror that came before: the flags of the cut count.
                         entry.flags = row.flags.clone();
@@ -569,7 +649,7 @@ fn source_entries(
                     ContentId::of(format!("unreadable {name} {}", shown.uid).as_bytes()),
                     None,
                 )),
-                // Arrived between two steps of this Tx.
+                // Arrived between two steps of this Tx, or waits for a budget.
                 None => None,
             }
         })
@@ -606,7 +686,9 @@ fn differences(sight: &Sight, depth: Depth) -> Vec<Difference> {
         .primary
         .iter()
         .map(|e| Entry {
-            quarantine: e.quarantine.filter(|_| unreadable(e)),
+            quarantine: e
+                .quarantine
+                .filter(|(class, _)| *class == Class::Pending || unreadable(e)),
             ..e.clone()
         })
         .collect();
@@ -632,6 +714,9 @@ fn differences(sight: &Sight, depth: Depth) -> Vec<Difference> {
         &sight.store,
         &store_explanations,
     ));
+    for (folder, count) in &sight.unread {
+        found.extend([Corner::Standby, Corner::Store].map(|corner| waits(folder, corner, *count)));
+    }
     found.sort();
     found
 }

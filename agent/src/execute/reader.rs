@@ -62,7 +62,8 @@ impl Execution<'_> {
         for (logical, copies) in &plan.copies {
             let (mailbox, known) = self.source_folder(logical)?;
             asks.push_back(Ask::Open(folders.len()));
-            asks.extend(sets(copies).into_iter().map(Ask::Bodies));
+            let at_once = link.endpoint().meter.at_once(ASK_MESSAGES);
+            asks.extend(sets(copies, at_once).into_iter().map(Ask::Bodies));
             folders.push(From {
                 logical,
                 mailbox,
@@ -125,7 +126,7 @@ impl Execution<'_> {
 }
 
 /// UIDs as they are asked for, by count and octets.
-fn sets(copies: &[Copy]) -> Vec<String> {
+fn sets(copies: &[Copy], at_once: usize) -> Vec<String> {
     let mut sets = Vec::new();
     let mut rest = copies;
     while !rest.is_empty() {
@@ -134,7 +135,7 @@ fn sets(copies: &[Copy]) -> Vec<String> {
             bytes = bytes.saturating_add(copy.size);
             bytes <= ASK_BYTES
         };
-        let count = rest.iter().take(ASK_MESSAGES).take_while(fits).count();
+        let count = rest.iter().take(at_once).take_while(fits).count();
         let (now, later) = rest.split_at(count.max(1));
         rest = later;
         let uids: Vec<u32> = now.iter().map(|copy| copy.uid).collect();

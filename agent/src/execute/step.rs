@@ -509,7 +509,10 @@ impl Execution<'_> {
         uids: &[u32],
         mut origin: impl FnMut(ContentId) -> Origin,
     ) -> Result<(), AgentError> {
-        for set in uids.chunks(200).flat_map(|some| wire::uid_sets(some, 4000)) {
+        for set in uids
+            .chunks(link.endpoint().meter.at_once(200))
+            .flat_map(|some| wire::uid_sets(some, 4000))
+        {
             let mut rows = Vec::new();
             let tag = link.ask_bodies(&set).await?;
             loop {
@@ -547,7 +550,10 @@ impl Execution<'_> {
         folder: Place,
         uids: &[u32],
     ) -> Result<(), AgentError> {
-        for set in uids.chunks(50).flat_map(|some| wire::uid_sets(some, 4000)) {
+        for set in uids
+            .chunks(link.endpoint().meter.at_once(50))
+            .flat_map(|some| wire::uid_sets(some, 4000))
+        {
             let tag = link.ask_bodies(&set).await?;
             let mut rows = Vec::new();
             loop {
@@ -672,7 +678,10 @@ impl Execution<'_> {
             };
             source.open_mailbox(mailbox, false).await?;
             let uids: Vec<u32> = rows.keys().copied().collect();
-            for set in uids.chunks(50).flat_map(|some| wire::uid_sets(some, 4000)) {
+            for set in uids
+                .chunks(source.endpoint().meter.at_once(50))
+                .flat_map(|some| wire::uid_sets(some, 4000))
+            {
                 let tag = source.ask_bodies(&set).await?;
                 let mut repairs = Vec::new();
                 loop {

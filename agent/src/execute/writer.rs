@@ -286,8 +286,9 @@ impl Execution<'_> {
             }
             Err(refusal) => refusal,
         };
-        if refusal.over_quota {
-            return Err(self.over_quota(&refusal).into());
+        if refusal.kind != Kind::No || refusal.temporary {
+            // It is no fault of the messages, so none is put aside for it.
+            return Err(self.refusal(&refusal).into());
         }
         let mut first = items;
         if first.len() > 1 {
@@ -313,10 +314,10 @@ impl Execution<'_> {
         Ok(())
     }
 
-    fn over_quota(&self, refusal: &Refusal) -> ImapError {
+    fn refusal(&self, refusal: &Refusal) -> ImapError {
         let endpoint = &self.target_endpoint;
         ImapError {
-            kind: Kind::OverQuota,
+            kind: refusal.kind,
             corner: self.target_corner,
             server: format!("{}:{}", endpoint.host, endpoint.port),
             command: "APPEND",

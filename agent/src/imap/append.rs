@@ -10,8 +10,10 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::error::{ImapError, Kind};
-use super::link::{Code, End, Link, UidRanges, in_folder, over_quota};
+use maildreieck_api_spec::vocabulary::Corner;
+
+use super::error::{ImapError, Kind, kind_of_no, passes};
+use super::link::{Code, End, Link, UidRanges, in_folder};
 use super::wire::{Literal, Mailbox, append_head};
 use crate::plan::identity::{Flags, InternalDate};
 
@@ -35,8 +37,10 @@ pub type Appended = Option<(u32, u32)>;
 /// Why the server took nothing of a command: it was answered NO, and the mailbox is as it was.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// The target account is full: a fault of the account, not of the messages.
-    pub over_quota: bool,
+    /// Which way: [`Kind::No`], or a fault of the account and not of the messages.
+    pub kind: Kind,
+    /// Whether the same may be accepted later.
+    pub temporary: bool,
     /// The server's words.
     pub text: String,
 }
@@ -75,6 +79,10 @@ impl Link {
         item: AppendItem<'_>,
         shapes: &Shapes,
     ) -> Result<AppendTag, ImapError> {
+        self.endpoint.meter.turn(1).await;
+        if self.endpoint.corner == Corner::Standby {
+            self.endpoint.meter.count(item.octets.len());
+        }
         let goes_on = |open: &Appending| open.mailbox == *mailbox && self.takes_batches();
         if !self.appending.as_ref().is_some_and(goes_on) {
             self.end_append().await?;
@@ -145,8 +153,9 @@ impl Link {
         let Some(finished) = self.answers.get(tag) else {
             return Ok(());
         };
-        if finished.end == End::No && over_quota(&finished.text) {
-            return Err(self.error(Kind::OverQuota, "APPEND", &finished.text));
+        let kind = kind_of_no(&finished.text);
+        if finished.end == End::No && kind != Kind::No {
+            return Err(self.error(kind, "APPEND", &finished.text));
         }
         let text = format!("answered before it was sent: {}", finished.text);
         Err(self.error(Kind::Bad, "APPEND", text))
@@ -199,7 +208,8 @@ impl Link {
             ));
         }
         Ok(Err(Refusal {
-            over_quota: over_quota(&finished.text),
+            kind: kind_of_no(&finished.text),
+            temporary: passes(&finished.text),
             text: super::error::shortened(&finished.text),
         }))
     }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::error::{ImapError, Kind, shortened};
 use super::login::Credentials;
+use super::meter::Meter;
 
 /// How the connection is protected.
 #[derive(Debug, Clone)]
@@ -41,12 +42,20 @@ pub struct Endpoint {
     pub credentials: Credentials,
     /// How long any single wait may take.
     pub patience: Duration,
+    /// What crosses.
+    pub meter: Meter,
 }
 
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
 impl Endpoint {
+    /// The account, in one line.
+    #[must_use]
+    pub fn account(&self) -> String {
+        format!("{}@{}:{}", self.username, self.host, self.port)
+    }
+
     pub(super) fn error(
         &self,
         kind: Kind,

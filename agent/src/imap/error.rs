@@ -1,6 +1,7 @@
 //! What can go wrong with a mail server, said so that a technician can act on it.
 
 use std::fmt;
+use std::time::Duration;
 
 use maildreieck_api_spec::runs::FailureCode;
 use maildreieck_api_spec::vocabulary::Corner;
@@ -24,6 +25,8 @@ pub enum Kind {
     No,
     /// The target account is full.
     OverQuota,
+    /// The server wants to be left alone for a while.
+    BackOff,
     /// The server answered BAD: what it did with the rest is unknown, so the connection is closed.
     Bad,
     /// The server said BYE.
@@ -58,14 +61,13 @@ impl ImapError {
     #[must_use]
     pub fn temporary(&self) -> bool {
         match self.kind {
-            Kind::Connect | Kind::Bye | Kind::Cut | Kind::Silent | Kind::TokenServer => true,
-            Kind::No => ["UNAVAILABLE", "INUSE", "SERVERBUG", "try again", "temporar"]
-                .iter()
-                .any(|hint| {
-                    self.text
-                        .to_ascii_lowercase()
-                        .contains(&hint.to_ascii_lowercase())
-                }),
+            Kind::Connect
+            | Kind::Bye
+            | Kind::Cut
+            | Kind::Silent
+            | Kind::TokenServer
+            | Kind::BackOff => true,
+            Kind::No => passes(&self.text),
             Kind::Tls
             | Kind::Login
             | Kind::Token
@@ -81,8 +83,19 @@ impl ImapError {
     pub fn concerns_account(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Login | Kind::Token | Kind::NoToken | Kind::TokenServer | Kind::OverQuota
+            Kind::Login
+                | Kind::Token
+                | Kind::NoToken
+                | Kind::TokenServer
+                | Kind::OverQuota
+                | Kind::BackOff
         )
+    }
+
+    /// How long the server wants to be left alone, where that is what failed.
+    #[must_use]
+    pub fn backs_off(&self) -> Option<Duration> {
+        (self.kind == Kind::BackOff).then(|| suggested(&self.text).unwrap_or(BACK_OFF))
     }
 
     /// The code for the server's report.
@@ -94,6 +107,7 @@ impl ImapError {
             Kind::Login | Kind::Token | Kind::NoToken => FailureCode::CredentialsRefused,
             Kind::No => FailureCode::Refused,
             Kind::OverQuota => FailureCode::OverQuota,
+            Kind::BackOff => FailureCode::Refused,
             Kind::Bye | Kind::Cut | Kind::Silent => FailureCode::Interrupted,
             Kind::Bad | Kind::Unexpected => FailureCode::UnexpectedAnswer,
         }
@@ -114,6 +128,7 @@ impl fmt::Display for ImapError {
             Kind::NoToken | Kind::TokenServer => "no access token",
             Kind::No => "the server refused it",
             Kind::OverQuota => "the account is full",
+            Kind::BackOff => "the server wants to be left alone for a while",
             Kind::Bad => "the server did not accept the command",
             Kind::Bye => "the server said goodbye",
             Kind::Cut => "the connection was cut",
@@ -136,6 +151,58 @@ impl fmt::Display for ImapError {
     }
 }
 
+/// How long a server is left alone that does not say how long.
+const BACK_OFF: Duration = Duration::from_secs(300);
+/// At most, whatever it says.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(86_400);
+
+/// What a NO says by its words, upper-case response codes among them: Exchange Online's 'Suggested Backoff Time:
+/// 299979 milliseconds', Gmail's [THROTTLED] and [OVERQUOTA] 'exceeded command or bandwidth limits', RFC 5530's
+/// [LIMIT].
+#[must_use]
+pub(super) fn kind_of_no(text: &str) -> Kind {
+    let lower = text.to_ascii_lowercase();
+    let says = |hints: &[&str]| hints.iter().any(|hint| lower.contains(hint));
+    if says(&[
+        "backoff time",
+        "throttled",
+        "bandwidth limit",
+        "too many simultaneous",
+        "rate limit",
+    ]) {
+        Kind::BackOff
+    } else if says(&[
+        "overquota",
+        "over quota",
+        "quota exceeded",
+        "mailbox is full",
+    ]) {
+        Kind::OverQuota
+    } else {
+        Kind::No
+    }
+}
+
+/// Whether a NO says that the same may be accepted later.
+pub(super) fn passes(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let hints = ["unavailable", "inuse", "serverbug", "try again", "temporar"];
+    hints.iter().any(|hint| lower.contains(hint))
+}
+
+/// Milliseconds after 'Backoff Time'.
+fn suggested(text: &str) -> Option<Duration> {
+    let lower = text.to_ascii_lowercase();
+    let (_, rest) = lower.split_once("backoff time")?;
+    let digits: String = rest
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
+    let wait = Duration::from_millis(digits.parse().ok()?);
+    Some(wait.min(LONGEST_BACK_OFF))
+}
+
 /// A server's words for an error message: printable, on one line, at most 200 characters.
 #[must_use]
 pub fn shortened(text: &str) -> String {
@@ -145,4 +212,44 @@ pub fn shortened(text: &str) -> String {
         .take(200)
         .collect();
     clean.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_no_says() {
+        let check = |text: &str, kind, seconds: Option<u64>| {
+            assert_eq!(kind_of_no(text), kind, "{text}");
+            let error = ImapError {
+                kind,
+                corner: Corner::Standby,
+                server: String::new(),
+                command: "APPEND",
+                folder: None,
+                text: text.to_owned(),
+            };
+            let waits = error.backs_off().map(|d| d.as_secs());
+            assert_eq!(waits, seconds, "{text}");
+        };
+        check("[OVERQUOTA] mailbox is full", Kind::OverQuota, None);
+        check("[CANNOT] not that", Kind::No, None);
+        check(
+            "Request is throttled. Suggested Backoff Time: 299979 milliseconds",
+            Kind::BackOff,
+            Some(299),
+        );
+        check("[THROTTLED]", Kind::BackOff, Some(300));
+        check(
+            "[OVERQUOTA] Account exceeded command or bandwidth limits.",
+            Kind::BackOff,
+            Some(300),
+        );
+        check(
+            "Suggested Backoff Time: 99999999999999 ms",
+            Kind::BackOff,
+            Some(86_400),
+        );
+    }
 }

@@ -1,11 +1,12 @@
 //! Reading bodies, streamed: one message at a time is held, however many were asked for.
 
 use async_imap::imap_proto::{AttributeValue, Response};
+use maildreieck_api_spec::vocabulary::Corner;
 
 use super::error::{ImapError, Kind};
 use super::link::{AnyResponse as _, Link, in_folder};
 use super::listing::Opened;
-use super::wire::{Mailbox, parse_date_time};
+use super::wire::{self, Mailbox, parse_date_time};
 use crate::plan::identity::{Flags, InternalDate};
 
 /// A message read whole.
@@ -51,6 +52,7 @@ impl Link {
 
     /// Asks for the bodies of a set of UIDs in the open mailbox; read them with [`Link::next_body`].
     pub async fn ask_bodies(&mut self, set: &str) -> Result<String, ImapError> {
+        self.endpoint.meter.turn(wire::in_set(set)).await;
         self.send(
             "UID FETCH",
             &format!("UID FETCH {set} (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])"),
@@ -73,7 +75,14 @@ impl Link {
             }
             if let Response::Fetch(_, attributes) = parsed {
                 match body(attributes) {
-                    Ok(Some(event)) => return Ok(event),
+                    Ok(Some(event)) => {
+                        if let (BodyEvent::Body(body), Corner::Primary) =
+                            (&event, self.endpoint.corner)
+                        {
+                            self.endpoint.meter.count(body.octets.len());
+                        }
+                        return Ok(event);
+                    }
                     Ok(None) => {}
                     Err(text) => {
                         return Err(in_folder(

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::append::Appending;
 use super::connect::{Endpoint, Socket};
-use super::error::{ImapError, Kind};
+use super::error::{ImapError, Kind, kind_of_no};
 use super::login::Proof;
 use super::wire::{self, Mailbox};
 
@@ -492,8 +492,7 @@ impl Link {
     ) -> Result<Finished, ImapError> {
         let kind = match finished.end {
             End::Ok => return Ok(finished),
-            End::No if over_quota(&finished.text) => Kind::OverQuota,
-            End::No => Kind::No,
+            End::No => kind_of_no(&finished.text),
             _ => Kind::Bad,
         };
         Err(in_folder(self.error(kind, command, &finished.text), folder))
@@ -626,18 +625,6 @@ fn finished(response: &Response<'_>) -> Finished {
             text: String::new(),
         },
     }
-}
-
-pub(super) fn over_quota(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    [
-        "overquota",
-        "over quota",
-        "quota exceeded",
-        "mailbox is full",
-    ]
-    .iter()
-    .any(|hint| text.contains(hint))
 }
 
 pub(super) fn in_folder(mut error: ImapError, folder: Option<&Mailbox>) -> ImapError {

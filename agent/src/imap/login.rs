@@ -306,6 +306,7 @@ mod tests {
     fn the_first_answer_has_its_form() {
         let check = |bearer: Bearer, username: &str, expected: &str| {
             let endpoint = Endpoint {
+                meter: crate::imap::Meter::default(),
                 corner: Corner::Primary,
                 host: "imap.abc.example".to_owned(),
                 port: 993,

@@ -13,6 +13,7 @@ mod folders;
 mod link;
 mod listing;
 mod login;
+mod meter;
 mod modify;
 pub mod wire;
 
@@ -24,5 +25,6 @@ pub use folders::{Folder, FolderStatus, Folders};
 pub use link::{Capabilities, Link};
 pub use listing::{Ask, Listed, Listing, Opened};
 pub use login::Credentials;
+pub use meter::Meter;
 pub use modify::{FlagChange, Made};
 pub use wire::Mailbox;

@@ -113,6 +113,20 @@ pub fn uid_sets(uids: &[u32], max_len: usize) -> Vec<String> {
     sets
 }
 
+/// How many UIDs a set of [`uid_sets`] names.
+#[must_use]
+pub fn in_set(set: &str) -> u32 {
+    let count = |part: &str| match part.split_once(':') {
+        Some((from, to)) => {
+            let (from, to) = (from.parse::<u32>().ok()?, to.parse::<u32>().ok()?);
+            to.checked_sub(from)?.checked_add(1)
+        }
+        None => Some(1),
+    };
+    let counts = set.split(',').filter_map(count);
+    counts.fold(0, u32::saturating_add)
+}
+
 fn ranges(uids: &[u32]) -> Vec<RangeInclusive<u32>> {
     let mut out: Vec<RangeInclusive<u32>> = Vec::new();
     for &uid in uids {

@@ -28,19 +28,26 @@ fn from_database(value: i64) -> u64 {
 }
 
 impl Ledger {
-    /// Notes that a mirror run came to its end, and what the guard let pass.
+    /// Notes that a mirror run came to its end, or stopped before with mail left, and what the guard let pass.
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn close_mirror(&mut self, name: &str, lost: Lost, now: i64) -> Result<()> {
+    pub fn close_mirror(
+        &mut self,
+        name: &str,
+        lost: Lost,
+        unfinished: bool,
+        now: i64,
+    ) -> Result<()> {
         self.transact(|db| {
-            diesel::update(
-                triangle::table
-                    .find(name)
-                    .filter(triangle::first_mirror_at.is_null()),
-            )
-            .set(triangle::first_mirror_at.eq(now))
-            .execute(db)?;
+            let first = triangle::table
+                .find(name)
+                .filter(triangle::first_mirror_at.is_null());
+            if !unfinished {
+                diesel::update(first)
+                    .set(triangle::first_mirror_at.eq(now))
+                    .execute(db)?;
+            }
             if lost != Lost::default() {
                 diesel::insert_into(activity::table)
                     .values((

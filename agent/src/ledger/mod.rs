@@ -8,6 +8,7 @@ mod batches;
 mod faults;
 mod folders;
 mod halts;
+mod limits;
 mod messages;
 mod records;
 pub mod schema;

@@ -127,4 +127,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    spent (account, hour) {
+        account -> Text,
+        hour -> BigInt,
+        octets -> BigInt,
+    }
+}
+
+diesel::table! {
+    backoff (account) {
+        account -> Text,
+        until -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(message, folder, quarantine);

@@ -161,6 +161,8 @@ pub struct Copy {
     pub uid: u32,
     /// RFC822.SIZE, octets.
     pub size: u32,
+    /// INTERNALDATE.
+    pub date: InternalDate,
 }
 
 /// A message to write to the target from the store.

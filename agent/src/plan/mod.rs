@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a socket, a file or randomness; whatever order reaches a server or a report
 //! comes from sorted collections.
 
+pub mod budget;
 pub mod guard;
 pub mod identity;
 pub mod mirror;

@@ -275,7 +275,11 @@ impl<'a> Matching<'a> {
                     (
                         class,
                         reason,
-                        "could not be copied; see the quarantine".to_owned(),
+                        match class {
+                            Class::Pending => WAITS,
+                            _ => "could not be copied; see the quarantine",
+                        }
+                        .to_owned(),
                     )
                 }
                 _ => (
@@ -449,6 +453,23 @@ pub fn compare_volume(
         });
     }
     found
+}
+
+const WAITS: &str = "waits for an account's budget of octets a day";
+
+/// Messages of a folder that have not been read because they wait for a budget.
+#[must_use]
+pub fn waits(folder: &LogicalFolder, corner: Corner, count: u64) -> Difference {
+    Difference {
+        class: Class::Pending,
+        folder: folder.clone(),
+        corner,
+        content: None,
+        uid: None,
+        count,
+        reason: None,
+        detail: WAITS.to_owned(),
+    }
 }
 
 /// Folders that the triangle leaves out, with what they hold on the primary: said, so that nobody takes

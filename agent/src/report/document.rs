@@ -10,7 +10,7 @@ use crate::error::AgentError;
 use crate::ledger::Halt;
 use crate::plan::mirror::Plan;
 
-use super::{Mirrored, Proof};
+use super::{Mirrored, Pending, Proof};
 
 /// What a command says of all its triangles.
 #[derive(Debug, Default, Serialize)]
@@ -49,6 +49,9 @@ pub struct TriangleReport {
     pub coverage: Option<Coverage>,
     /// What the guard holds back.
     pub halt: Option<HaltLine>,
+    /// What waits for an account's budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
     /// What may leave the site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
@@ -147,6 +150,7 @@ impl TriangleReport {
                 of: *of,
             },
         );
+        self.pending.clone_from(&mirrored.pending);
         self.plan.clone_from(&mirrored.dry_run);
     }
 
@@ -208,7 +212,7 @@ impl TriangleReport {
 }
 
 impl Document {
-    /// The exit code: 4 held back, else 1 failed, else 3 unbalanced or unproven, else 0.
+    /// The exit code: 4 held back, else 1 failed, else 3 unbalanced, unproven or waiting for a budget, else 0.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let any = |test: fn(&TriangleReport) -> bool| self.triangles.iter().any(test);
@@ -216,7 +220,8 @@ impl Document {
             4
         } else if any(|t| t.error.is_some()) {
             1
-        } else if any(|t| t.verdict.is_some_and(|v| v != Verdict::Balanced)) {
+        } else if any(|t| t.verdict.is_some_and(|v| v != Verdict::Balanced) || t.pending.is_some())
+        {
             3
         } else {
             0

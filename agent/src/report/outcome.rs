@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use maildreieck_api_spec::certificate::Certificate;
 use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::Verdict;
+use serde::Serialize;
 
 use crate::ledger::{Halt, RepairRow};
 use crate::plan::mirror::Plan;
@@ -17,10 +18,23 @@ pub struct Mirrored {
     pub volume: Volume,
     /// What the guard holds back.
     pub halt: Option<Halt>,
+    /// What waits for an account's budget.
+    pub pending: Option<Pending>,
     /// The plan, where it was only to be shown.
     pub dry_run: Option<Plan>,
     /// Where both accounts stood when it began: a Tx that follows is cut there.
     pub cut: Cut,
+}
+
+/// Mail that waits until an account may move more of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// Messages.
+    pub messages: u64,
+    /// Octets.
+    pub bytes: u64,
+    /// When there is room again for the first of it.
+    pub goes_on_at: Option<DateTime<Utc>>,
 }
 
 /// What a Tx proved.

@@ -85,6 +85,17 @@ fn triangle_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
             t.triangle, halt.id
         )?;
     }
+    if let Some(pending) = &t.pending {
+        write!(
+            out,
+            "  {} messages, {} bytes wait for an account's budget of bytes a day",
+            pending.messages, pending.bytes
+        )?;
+        match pending.goes_on_at {
+            Some(at) => writeln!(out, "; it goes on after {}", at.format("%F %R UTC"))?,
+            None => writeln!(out)?,
+        }
+    }
     if t.error.is_some() {
         writeln!(out, "  FAILED; see above")?;
     }

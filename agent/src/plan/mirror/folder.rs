@@ -119,6 +119,7 @@ impl<'a> FolderPlan<'a, '_> {
                 let copy = Copy {
                     uid: shown.uid,
                     size: shown.size,
+                    date: shown.date,
                 };
                 let copies = self.plan.copies.entry(self.folder.clone());
                 copies.or_default().push(copy);

@@ -1,0 +1,2 @@
+DROP TABLE backoff;
+DROP TABLE spent;

@@ -1,0 +1,13 @@
+-- Octets of mail that crossed to or from an account, by hours since 1970, UTC: what its budget is held against.
+CREATE TABLE spent (
+    account TEXT   NOT NULL,              -- user@host:port
+    hour    BIGINT NOT NULL,
+    octets  BIGINT NOT NULL,
+    PRIMARY KEY (account, hour)
+) WITHOUT ROWID;
+
+-- Until when a mail server asked to be left alone.
+CREATE TABLE backoff (
+    account TEXT   NOT NULL PRIMARY KEY,
+    until   BIGINT NOT NULL
+) WITHOUT ROWID;
