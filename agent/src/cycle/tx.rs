@@ -36,6 +36,9 @@ const STORE_SHARE_BYTES: u64 = 64 << 20;
 /// How long a quarantine explains a difference, seconds.
 const QUARANTINE_GRACE_S: i64 = 3 * 86_400;
 
+/// How often a Tx looks until two looks agree; of corners that never stand still the last one counts.
+const LOOKS: u32 = 4;
+
 /// The three corners as entries.
 #[derive(Default)]
 struct Sight {
@@ -120,16 +123,19 @@ impl Round<'_> {
         };
         self.know_everything().await?;
         let proved = self.read_back(depth).await?;
-        let sight = self.sight(&cut, mirrored, &proved.damaged).await?;
+        let mut sight = self.sight(&cut, mirrored, &proved.damaged).await?;
         let mut differences = differences(&sight, depth);
-        if differences.iter().any(|d| d.reason.is_none()) {
-            // A difference counts only if a second look after the last listing confirms it.
+        // A difference counts only if a second look after the last listing confirms it. What is counted and
+        // what differs is of one look: figures of another would contradict the differences.
+        let mut before = Vec::new();
+        for _ in 1..LOOKS {
+            if confirmed(&before, &differences) {
+                break;
+            }
             self.look_again(true).await?;
             self.know_everything().await?;
-            let again = self.sight(&cut, mirrored, &proved.damaged).await?;
-            let key = |d: &Difference| (d.class, d.folder.clone(), d.corner, d.content);
-            let confirmed: BTreeSet<_> = self::differences(&again, depth).iter().map(key).collect();
-            differences.retain(|d| confirmed.contains(&key(d)));
+            sight = self.sight(&cut, mirrored, &proved.damaged).await?;
+            before = std::mem::replace(&mut differences, self::differences(&sight, depth));
         }
         differences.extend(left_out(&self.source.left_out));
         differences.sort();
@@ -579,6 +585,15 @@ impl Round<'_> {
     }
 }
 
+/// Whether the look before showed all that nothing explains now.
+fn confirmed(before: &[Difference], now: &[Difference]) -> bool {
+    let key = |d: &Difference| (d.class, d.folder.clone(), d.corner, d.content);
+    let before: BTreeSet<_> = before.iter().map(key).collect();
+    now.iter()
+        .filter(|d| d.reason.is_none())
+        .all(|d| before.contains(&key(d)))
+}
+
 fn shown_rows(side: &Side) -> BTreeSet<u32> {
     side.shown.iter().map(|s| s.uid).collect()
 }
@@ -779,4 +794,33 @@ fn count_repairs(repairs: &[RepairRow], key: &[u8; 32]) -> Vec<RepairCount> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maildreieck_api_spec::vocabulary::Reason;
+
+    #[test]
+    fn what_nothing_explains_is_confirmed_by_the_look_before() {
+        let found = |octets: &str, reason| Difference {
+            class: Class::MissingAtPrimary,
+            folder: LogicalFolder::from_stored("INBOX"),
+            corner: Corner::Standby,
+            content: Some(ContentId::of(octets.as_bytes())),
+            uid: None,
+            count: 1,
+            reason,
+            detail: String::new(),
+        };
+        let (a, b) = (found("a", None), found("b", None));
+        let explained = found("c", Some(Reason::ByClass));
+        assert!(confirmed(&[], &[]));
+        assert!(confirmed(&[], std::slice::from_ref(&explained)));
+        assert!(!confirmed(&[], std::slice::from_ref(&a)));
+        // Gone meanwhile, still there, another one.
+        assert!(confirmed(&[a.clone(), b.clone()], &[]));
+        assert!(confirmed(&[a.clone(), b.clone()], &[a.clone(), explained]));
+        assert!(!confirmed(&[a], &[b]));
+    }
 }
