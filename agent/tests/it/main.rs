@@ -8,6 +8,7 @@
 )]
 
 mod faults;
+mod limits;
 mod mirror;
 mod oauth;
 mod proof;

@@ -1,0 +1,93 @@
+//! Budgets of octets a day, and servers that want to be left alone: a run ends well, says when it goes on, and
+//! goes on there.
+
+use xtask::lab::dovecot::{Dovecot, Options};
+use xtask::lab::fake::{Action, Fake, Script};
+
+use super::site::{Site, agent, configured};
+
+/// One message of [`Site::fill`] with a number of two digits, octets.
+const MESSAGE: u64 = 56;
+
+fn limit(site: &Site, corner: &str, messages: u64) {
+    let file = site.dir.path().join("agent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text: String = text
+        .lines()
+        .filter(|line| !line.starts_with("bytes_per_day"))
+        .map(|line| match line == format!("[triangle.{corner}]") {
+            true => format!("{line}\nbytes_per_day = {}\n", messages * MESSAGE),
+            false => format!("{line}\n"),
+        })
+        .collect();
+    std::fs::write(file, text).unwrap();
+}
+
+#[test]
+fn a_budget_lets_the_newest_mail_pass_first_and_the_rest_is_pending() {
+    for corner in ["primary", "standby"] {
+        let site = Site::new();
+        site.primary().create("Akten").unwrap();
+        site.fill("INBOX", 10, 20);
+        site.fill("Akten", 30, 20);
+        assert_eq!(site.primary().account().unwrap().bytes(), 40 * MESSAGE);
+        limit(&site, corner, 25);
+        let said = site.agent(&["mirror"]).exits(3);
+        assert_eq!(said.sent(), 25);
+        let pending = &said.triangle()["pending"];
+        assert_eq!(
+            (&pending["messages"], &pending["bytes"]),
+            (&15.into(), &(15 * MESSAGE).into())
+        );
+        assert!(pending["goes_on_at"].is_string(), "{pending}");
+        let mut standby = site.standby();
+        assert_eq!(Site::uids(&mut standby, "Akten").len(), 20);
+        let dates = standby.messages("INBOX").unwrap();
+        let oldest = dates.iter().map(|m| m.internaldate).min();
+        assert_eq!(oldest, Some(1_700_000_025));
+        // Nothing is left for today, not for new mail either; and no proof takes it for missing.
+        site.fill("INBOX", 60, 1);
+        let said = site.once().exits(3);
+        assert_eq!(said.sent(), 0);
+        assert_eq!(said.triangle()["verdict"], "unproven");
+        assert_eq!(said.classes(), ["pending standby", "pending store"]);
+        limit(&site, corner, 1000);
+        let said = site.once().exits(0);
+        assert_eq!((said.sent(), said.repairs()), (16, vec![]));
+        site.assert_equal();
+        assert_eq!(site.once().exits(0).sent(), 0);
+    }
+}
+
+#[test]
+fn a_server_that_wants_to_be_left_alone_is() {
+    let script = Script::new()
+        .message(
+            "INBOX",
+            &[],
+            "24-Nov-2024 10:00:00 +0100",
+            b"Subject: x\r\n\r\nx\r\n",
+        )
+        .on(
+            "BODY.PEEK[]",
+            &[Action::no(
+                "Request is throttled. Suggested Backoff Time: 120000 milliseconds",
+            )],
+        );
+    let fake = Fake::start(script).unwrap();
+    let standby = Dovecot::start(Options::default()).unwrap();
+    let dir = configured(fake.port(), standby.imap_port());
+    let said = agent(dir.path(), &["once"]).exits(1);
+    assert!(
+        said.stderr.contains("wants to be left alone"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(said.triangle()["error"]["temporary"], true);
+    let said = agent(dir.path(), &["once"]).exits(1);
+    assert!(
+        said.stderr.contains("it is asked again after 20"),
+        "{}",
+        said.stderr
+    );
+}
