@@ -14,3 +14,4 @@ mod oauth;
 mod proof;
 mod servers;
 mod site;
+mod targets;
