@@ -23,6 +23,8 @@ use crate::store::{Event, Member};
 
 /// Steps of one run at most: a history of random changes took fewer than twenty.
 const STEPS: u32 = 40;
+/// What was refused is tried again after so many seconds: twice a day.
+const TRY_AGAIN_S: i64 = 43_200;
 /// Rounds with a failed connection at most.
 const FAILED_ROUNDS: u32 = 3;
 
@@ -65,6 +67,9 @@ impl Round<'_> {
     async fn mirror(&mut self, dry_run: bool) -> Result<Mirrored, AgentError> {
         if !dry_run {
             self.refill().await?;
+            let before = clock::now_s() - TRY_AGAIN_S;
+            let mut ledger = self.site.ledger.borrow_mut();
+            ledger.retry_quarantined(&self.triangle.name, before)?;
         }
         let name = &self.triangle.name;
         let mut mirrored = Mirrored {

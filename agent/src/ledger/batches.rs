@@ -6,7 +6,7 @@ use maildreieck_api_spec::vocabulary::{Class, Corner};
 use super::faults::insert_repairs;
 use super::messages::{content_of, insert_rows, set_copy};
 use super::records::key;
-use super::schema::{batch, message};
+use super::schema::{batch, message, quarantine};
 use super::{Ledger, NewRow, Result, unsigned};
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::view::{FolderId, Place};
@@ -79,6 +79,7 @@ impl Ledger {
             insert_rows(db, &rows)?;
             for (source, row) in copies {
                 set_copy(db, *source, Some(row.at))?;
+                diesel::delete(quarantine::table.find(key(*source))).execute(db)?;
             }
             for source in put_back {
                 diesel::update(message::table.find(key(*source)))

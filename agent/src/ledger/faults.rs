@@ -7,7 +7,7 @@ use maildreieck_api_spec::vocabulary::{Class, Corner};
 
 use super::messages::content_of;
 use super::records::key;
-use super::schema::{quarantine, refused_keyword, repair, triangle};
+use super::schema::{folder, quarantine, refused_keyword, repair, triangle};
 use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::view::{FolderId, Place};
@@ -126,6 +126,25 @@ impl Ledger {
     /// The ledger cannot be written.
     pub fn quarantine(&mut self, at: Place, class: Class, reason: &str, now: i64) -> Result<()> {
         self.transact(|db| put_in_quarantine(db, at, class, reason, now))
+    }
+
+    /// Has messages tried again that were refused, and were tried last at `before` or earlier, seconds since 1970.
+    /// Since when they are in quarantine stays as it is.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn retry_quarantined(&mut self, triangle: &str, before: i64) -> Result<()> {
+        let folders = folder::table
+            .filter(folder::triangle.eq(triangle))
+            .select(folder::id);
+        let due = quarantine::table
+            .filter(quarantine::folder_id.eq_any(folders))
+            .filter(quarantine::class.eq(Class::Quarantined.as_str()))
+            .filter(quarantine::tried_at.between(1, before));
+        diesel::update(due)
+            .set(quarantine::tried_at.eq(0))
+            .execute(&mut self.db)?;
+        Ok(())
     }
 
     /// Takes messages out of quarantine.
@@ -248,8 +267,19 @@ pub(super) fn put_in_quarantine(
             quarantine::class.eq(class.as_str()),
             quarantine::reason.eq(reason),
             quarantine::since.eq(now),
+            quarantine::tried_at.eq(now),
         ))
-        .on_conflict_do_nothing()
+        .on_conflict((
+            quarantine::folder_id,
+            quarantine::generation,
+            quarantine::uid,
+        ))
+        .do_update()
+        .set((
+            quarantine::class.eq(class.as_str()),
+            quarantine::reason.eq(reason),
+            quarantine::tried_at.eq(now),
+        ))
         .execute(db)?;
     Ok(())
 }

@@ -155,17 +155,21 @@ impl Ledger {
                 known.stale.insert((of, uid), row);
             }
         }
-        let quarantined: Vec<(i32, i64)> = quarantine::table
+        let quarantined: Vec<(i32, i64, i64)> = quarantine::table
             .filter(quarantine::folder_id.eq(folder.0))
-            .select((quarantine::generation, quarantine::uid))
+            .select((
+                quarantine::generation,
+                quarantine::uid,
+                quarantine::tried_at,
+            ))
             .load(&mut self.db)?;
-        for (of, uid) in quarantined {
+        for (of, uid, tried_at) in quarantined {
             let uid = unsigned(uid)?;
             if generation_of(of)? != generation {
                 continue;
             }
             match known.rows.get_mut(&uid) {
-                Some(row) => row.quarantined = true,
+                Some(row) => row.quarantined = tried_at > 0,
                 None => {
                     known.unreadable.insert(uid);
                 }

@@ -175,7 +175,10 @@ fn apply_one(
                 .execute(db)?;
             diesel::delete(message::table.find(key(*from))).execute(db)?;
         }
-        Record::Adopt { source, copy } => set_copy(db, *source, Some(*copy))?,
+        Record::Adopt { source, copy } => {
+            set_copy(db, *source, Some(*copy))?;
+            diesel::delete(quarantine::table.find(key(*source))).execute(db)?;
+        }
         Record::Strayed { source, from, to } => {
             set_copy(db, *source, Some(*to))?;
             set_origin(db, *to, Origin::Strayed)?;

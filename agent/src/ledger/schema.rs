@@ -71,6 +71,7 @@ diesel::table! {
         class -> Text,
         reason -> Text,
         since -> BigInt,
+        tried_at -> BigInt,
     }
 }
 

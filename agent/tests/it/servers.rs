@@ -57,6 +57,46 @@ fn sources_that_can_do_less_give_the_same_mail() {
     }
 }
 
+/// What both servers of the laboratory can do, less one at a time.
+#[test]
+fn each_capability_may_be_missing_on_either_side() {
+    let all = [
+        "LITERAL+",
+        "UIDPLUS",
+        "MULTIAPPEND",
+        "CONDSTORE QRESYNC ENABLE",
+        "LIST-EXTENDED",
+        "LIST-STATUS",
+        "SPECIAL-USE CREATE-SPECIAL-USE",
+        "MOVE",
+        "NAMESPACE",
+        "SASL-IR",
+    ];
+    for missing in all {
+        let rest = all.iter().filter(|one| **one != missing);
+        let rest: Vec<&str> = rest.copied().collect();
+        let capability = Some(format!("IMAP4rev1 AUTH=PLAIN {}", rest.join(" ")));
+        let site = Site::between(
+            Options {
+                capability: capability.clone(),
+                ..Options::default()
+            },
+            Options {
+                capability,
+                ..Options::german()
+            },
+        );
+        site.primary
+            .seed(USER, &Corpus::shaped(9, 25, 4, false))
+            .unwrap();
+        let said = site.once();
+        let found = (said.code, said.classes());
+        assert_eq!(found, (0, vec![]), "{missing}: {}", said.stderr);
+        site.assert_equal();
+        assert_eq!(site.once().exits(0).sent(), 0, "{missing}");
+    }
+}
+
 #[test]
 fn tls_in_its_forms() {
     let primary = Dovecot::start(Options::default()).unwrap();

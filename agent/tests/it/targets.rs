@@ -1,6 +1,7 @@
 //! Standbys that refuse, lie and hang up: what can be sent arrives once, the rest is put aside by name, and the
 //! next run sends nothing.
 
+use maildreieck_agent::ledger::Ledger;
 use xtask::lab::fake::{Action, Fake, Script};
 
 use super::site::{Said, agent, configured};
@@ -139,6 +140,17 @@ fn one_message_that_is_refused_is_put_aside_and_the_others_arrive() {
             (0..20).filter(|n| *n != POISON).collect::<Vec<_>>()
         );
         assert_eq!(pair.once().exits(0).sent(), 0);
+        // It is tried again, in vain at first.
+        for (behaves, sent) in [(false, 0), (true, 1)] {
+            if behaves {
+                pair.standby.behave();
+            }
+            let mut ledger = Ledger::open(&pair.dir.path().join("data/ledger.db")).unwrap();
+            ledger.retry_quarantined("info", i64::MAX).unwrap();
+            drop(ledger);
+            assert_eq!(pair.once().exits(0).sent(), sent);
+        }
+        pair.complete();
     }
 }
 

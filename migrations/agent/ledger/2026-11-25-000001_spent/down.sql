@@ -1,2 +1,3 @@
+ALTER TABLE quarantine DROP COLUMN tried_at;
 DROP TABLE backoff;
 DROP TABLE spent;

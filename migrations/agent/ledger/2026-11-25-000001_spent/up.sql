@@ -11,3 +11,6 @@ CREATE TABLE backoff (
     account TEXT   NOT NULL PRIMARY KEY,
     until   BIGINT NOT NULL
 ) WITHOUT ROWID;
+
+-- When a message in quarantine was tried last; 0 for one that is to be tried again.
+ALTER TABLE quarantine ADD COLUMN tried_at BIGINT NOT NULL DEFAULT 0;
