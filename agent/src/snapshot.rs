@@ -10,7 +10,7 @@ use crate::error::AgentError;
 use crate::imap::{Ask, Folder, FolderStatus, Folders, Link, Listing, Mailbox, wire};
 use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
-use crate::plan::names::{Named, excluded, logical_names};
+use crate::plan::names::{Named, excluded, logical_names, without_namespace};
 use crate::plan::view::{FolderId, Origin, Pair, Place, Shown, Side, Tombstone, View, add_linked};
 
 /// How long a folder must stand still after a batch whose end is not known.
@@ -38,6 +38,8 @@ pub struct Seen {
     pub corner: Corner,
     /// The separator that new folders are named with.
     pub separator: Option<char>,
+    /// What the names of its folders begin with, besides INBOX.
+    pub namespace: String,
     /// Its folders by logical name.
     pub folders: BTreeMap<LogicalFolder, SeenFolder>,
     /// Folders that the triangle leaves out, with their messages.
@@ -144,15 +146,19 @@ pub fn seen(
     } else {
         ""
     };
-    let list: Vec<&Folder> = folders.0.values().collect();
-    let named: Vec<Named> = list
-        .iter()
-        .map(|f| Named {
-            text: wire::decode_utf7(f.mailbox.as_str()),
-            separator: f.separator,
-            role: f.role,
-        })
-        .collect();
+    let namespace = wire::decode_utf7(&folders.namespace);
+    // Others' folders are not the account's own.
+    let own = folders.all.values().filter_map(|folder| {
+        let text = wire::decode_utf7(folder.mailbox.as_str());
+        let text = without_namespace(&text, &namespace)?.to_owned();
+        let named = Named {
+            text,
+            separator: folder.separator,
+            role: folder.role,
+        };
+        Some((folder, named))
+    });
+    let (list, named): (Vec<&Folder>, Vec<Named>) = own.unzip();
     let names = logical_names(&named, prefix);
     let mut known: BTreeMap<String, KnownFolder> = ledger
         .folders(choice.triangle, corner)?
@@ -162,6 +168,7 @@ pub fn seen(
     let mut seen = Seen {
         corner,
         separator: list.iter().find_map(|f| f.separator),
+        namespace,
         folders: BTreeMap::new(),
         left_out: Vec::new(),
         taken: list
@@ -273,17 +280,17 @@ async fn list_some(
 ) -> Result<(), AgentError> {
     let (mut asks, mut wanted) = (Vec::new(), Vec::new());
     for (name, folder) in &mut seen.folders {
-        if folder.status.is_none() {
+        let Some(mut before) = folder.status else {
             continue;
-        }
+        };
         let in_doubt = batches.iter().any(|b| b.folder == folder.known.id);
         if in_doubt {
-            folder.status = Some(standing_still(link, &folder.mailbox).await?);
+            before = standing_still(link, &folder.mailbox).await?;
         }
         if in_doubt || which(name, folder) {
             asks.push(Ask {
                 mailbox: folder.mailbox.clone(),
-                holds_mail: folder.status.is_some_and(|s| s.messages > 0),
+                before,
             });
             wanted.push(folder);
         }

@@ -121,6 +121,7 @@ impl<'a> Round<'a> {
         let empty = |corner| Seen {
             corner,
             separator: None,
+            namespace: String::new(),
             folders: BTreeMap::new(),
             left_out: Vec::new(),
             taken: BTreeSet::new(),
@@ -234,6 +235,7 @@ impl<'a> Round<'a> {
                 .max(1),
             folders: RefCell::new(self.target.target_folders()),
             source_folders,
+            namespace: self.target.namespace.clone(),
             taken: RefCell::new(self.target.taken.clone()),
             shapes: Rc::clone(&self.shapes),
             careful: self.careful,

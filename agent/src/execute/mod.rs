@@ -69,6 +69,8 @@ pub struct Execution<'a> {
     pub writers: usize,
     /// The target's folders by logical name; those that are made join it.
     pub folders: RefCell<BTreeMap<LogicalFolder, TargetFolder>>,
+    /// What the names of the target's folders begin with, besides INBOX.
+    pub namespace: String,
     /// Names that are taken on the target.
     pub taken: RefCell<BTreeSet<String>>,
     /// The source's folders by logical name.

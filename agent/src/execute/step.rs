@@ -11,7 +11,7 @@ use crate::imap::{BodyEvent, FlagChange, FolderStatus, Kind, Link, Mailbox, wire
 use crate::ledger::{Batch, NewRow, StoredRow};
 use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
 use crate::plan::mirror::{FlagStep, MoveStep, Plan, Read, Record, Rename};
-use crate::plan::names::new_name;
+use crate::plan::names::{new_name, with_namespace, without_namespace};
 use crate::plan::view::{FolderId, Origin, Place, View};
 use crate::snapshot::TargetFolder;
 use crate::store::Event;
@@ -71,7 +71,7 @@ impl Execution<'_> {
             .folders
             .borrow()
             .iter()
-            .map(|(name, f)| (name.clone(), wire::decode_utf7(f.mailbox.as_str())))
+            .map(|(name, f)| (name.clone(), self.own_text(&f.mailbox)))
             .collect();
         let mut lacking = Vec::new();
         for folder in wanted {
@@ -87,7 +87,7 @@ impl Execution<'_> {
             let name = new_name(folder, separator, prefix, &have, &source_text);
             let mailbox = self.free_name(folder, &name.text)?;
             // What lies below it is named after it.
-            have.insert(folder.clone(), wire::decode_utf7(mailbox.as_str()));
+            have.insert(folder.clone(), self.own_text(&mailbox));
             lacking.push((folder, name.text, (mailbox, name.role)));
         }
         while !lacking.is_empty() {
@@ -111,6 +111,7 @@ impl Execution<'_> {
     fn free_name(&self, folder: &LogicalFolder, text: &str) -> Result<Mailbox, AgentError> {
         let numbered = (2..).map(|number: u32| format!("{text}={number}"));
         for text in std::iter::once(text.to_owned()).chain(numbered) {
+            let text = with_namespace(&text, &self.namespace);
             let mailbox = Mailbox::new(&wire::encode_utf7(&text)).ok_or_else(|| {
                 AgentError::Config(format!(
                     "folder '{folder}' has no name that the target could hold"
@@ -122,6 +123,13 @@ impl Execution<'_> {
             }
         }
         Err(AgentError::Internal("all names are taken"))
+    }
+
+    /// A target folder's name in plain text, without the account's name space.
+    fn own_text(&self, mailbox: &Mailbox) -> String {
+        let text = wire::decode_utf7(mailbox.as_str());
+        let own = without_namespace(&text, &self.namespace).map(str::to_owned);
+        own.unwrap_or(text)
     }
 
     fn know_folder(
@@ -621,7 +629,8 @@ impl Execution<'_> {
     ) -> Result<(), AgentError> {
         if let Some((_, folder)) = rename.target.and_then(|id| self.by_id(id).ok()) {
             let name = new_name(&rename.folder, separator, prefix, &BTreeMap::new(), "");
-            let to = Mailbox::new(&wire::encode_utf7(&name.text)).ok_or_else(|| {
+            let text = with_namespace(&name.text, &self.namespace);
+            let to = Mailbox::new(&wire::encode_utf7(&text)).ok_or_else(|| {
                 AgentError::Config(format!(
                     "folder '{}' has no name that the target could hold",
                     rename.folder

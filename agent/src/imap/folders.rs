@@ -7,7 +7,7 @@ use async_imap::imap_proto::{MailboxDatum, NameAttribute, Response, StatusAttrib
 
 use super::error::{ImapError, Kind};
 use super::link::{Link, in_folder};
-use super::wire::{Mailbox, unescaped};
+use super::wire::{self, Mailbox, unescaped};
 
 /// Where a folder stands (RFC 9051, 6.3.11; RFC 7162, 3.1.7).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,7 +39,12 @@ pub struct Folder {
 
 /// The folders of an account by name.
 #[derive(Debug, Clone, Default)]
-pub struct Folders(pub BTreeMap<Mailbox, Folder>);
+pub struct Folders {
+    /// What the names of the account's own folders begin with, besides INBOX; often nothing.
+    pub namespace: String,
+    /// The folders.
+    pub all: BTreeMap<Mailbox, Folder>,
+}
 
 /// Commands sent at once: few enough that their answers can wait while they are written.
 pub(super) const AT_ONCE: usize = 32;
@@ -62,9 +67,24 @@ impl Link {
         {
             line = format!("{line} RETURN ({})", wanted.join(" "));
         }
+        let (first, tag) = (self.tag(), self.tag());
+        let asks = self.capabilities.has("NAMESPACE");
+        let ask = if asks {
+            format!("{first} NAMESPACE\r\n")
+        } else {
+            String::new()
+        };
+        self.write("LIST", format!("{ask}{tag} {line}\r\n").as_bytes())
+            .await?;
+        let mut namespace = None;
+        if asks {
+            let lines = self.raw_lines("NAMESPACE", &first).await?;
+            let mut lines = lines.into_iter().flatten();
+            namespace = lines.find_map(|line| wire::personal_namespace(&line));
+        }
         let mut folders = BTreeMap::new();
         let mut statuses = BTreeMap::new();
-        self.run("LIST", None, &line, |response| {
+        let take = |response: &Response<'_>| {
             match response {
                 Response::MailboxData(MailboxDatum::List(list)) => {
                     let folder =
@@ -77,8 +97,9 @@ impl Link {
                 _ => {}
             }
             Ok(())
-        })
-        .await?;
+        };
+        let finished = self.finish("LIST", None, &tag, take).await?;
+        self.demand_ok("LIST", None, finished)?;
         if folders.is_empty() {
             // Every account has an INBOX: an empty list is no answer.
             return Err(self.error(
@@ -93,7 +114,10 @@ impl Link {
             }
         }
         self.ask_missing_statuses(&mut folders).await?;
-        Ok(Folders(folders))
+        Ok(Folders {
+            namespace: namespace.unwrap_or_else(|| inferred(&folders)),
+            all: folders,
+        })
     }
 
     fn status_items(&self) -> &'static str {
@@ -169,6 +193,19 @@ pub(super) fn take_status(
         found.insert(name(mailbox)?, status);
     }
     Ok(())
+}
+
+/// The name space of a server that does not tell it: that of one which keeps every folder below INBOX.
+fn inferred(folders: &BTreeMap<Mailbox, Folder>) -> String {
+    let others = || {
+        let name = |folder: &&Folder| folder.mailbox.as_str() != "INBOX";
+        folders.values().filter(name)
+    };
+    let separator = others().find_map(|folder| folder.separator);
+    let prefix = separator.map(|separator| format!("INBOX{separator}"));
+    let all_below =
+        |prefix: &String| others().all(|folder| folder.mailbox.as_str().starts_with(prefix));
+    prefix.filter(all_below).unwrap_or_default()
 }
 
 fn name(raw: &str) -> Result<Mailbox, String> {

@@ -12,7 +12,10 @@ use async_imap::imap_proto::{
     Capability, MailboxDatum, Response, ResponseCode, Status, rfc4315::UidSetMember,
 };
 use futures::FutureExt as _;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, ReadHalf,
+    WriteHalf,
+};
 use tokio::time::timeout;
 
 use super::append::Appending;
@@ -364,6 +367,43 @@ impl Link {
         self.write(command, format!("{tag} {line}\r\n").as_bytes())
             .await?;
         Ok(tag)
+    }
+
+    /// Reads what a command is answered line by line, past the parser, which does not know all that servers say.
+    /// Nothing else may be on its way before it. `None` for any end but OK.
+    pub(super) async fn raw_lines(
+        &mut self,
+        command: &'static str,
+        tag: &str,
+    ) -> Result<Option<Vec<String>>, ImapError> {
+        const MOST: usize = 1 << 16;
+        let read = async {
+            let stream = self.client.get_mut();
+            let (mut lines, mut line, mut octets) = (Vec::new(), Vec::new(), 0);
+            loop {
+                let octet = stream.read_u8().await?;
+                octets += 1;
+                if octets > MOST {
+                    return Err(std::io::Error::other("too long"));
+                }
+                if octet != b'\n' {
+                    line.push(octet);
+                    continue;
+                }
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                line.clear();
+                match text.strip_prefix(tag) {
+                    Some(end) => return Ok((end.trim_start().starts_with("OK"), lines)),
+                    None => lines.push(text),
+                }
+            }
+        };
+        let endpoint = Arc::clone(&self.endpoint);
+        match timeout(endpoint.patience, read).await {
+            Err(_) => Err(endpoint.error(Kind::Silent, command, "nothing more came")),
+            Ok(Err(error)) => Err(endpoint.error(Kind::Cut, command, io_text(&error))),
+            Ok(Ok((ok, lines))) => Ok(ok.then_some(lines)),
+        }
     }
 
     /// Reads up to the server's `+`; or up to the answer of the command `tag`, if it comes first.

@@ -36,7 +36,7 @@ pub struct Listing {
 /// What opening a mailbox told.
 #[derive(Debug, Clone)]
 pub struct Opened {
-    /// Where it stands.
+    /// Where it stands; UIDNEXT is 0 where the server does not say it here.
     pub status: FolderStatus,
     /// Keywords that may be set and stay; `None` where the server accepts new ones (`\*`) or does not say.
     pub keywords: Option<Vec<Keyword>>,
@@ -52,8 +52,8 @@ const ROWS: &str = "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)";
 pub struct Ask {
     /// Which.
     pub mailbox: Mailbox,
-    /// Whether it is known to hold mail: some servers refuse to list an empty one.
-    pub holds_mail: bool,
+    /// Where it stood just before. One that held no mail is not listed blindly: some servers refuse that.
+    pub before: FolderStatus,
 }
 
 impl Link {
@@ -114,8 +114,8 @@ impl Link {
             })
             .await?;
         self.demand_ok(command, Some(mailbox), finished)?;
-        if status.uidvalidity == 0 || status.uidnext == 0 {
-            let text = "OK, but without UIDVALIDITY and UIDNEXT";
+        if status.uidvalidity == 0 {
+            let text = "OK, but without UIDVALIDITY";
             let error = self.error(Kind::Unexpected, command, text);
             return Err(in_folder(error, Some(mailbox)));
         }
@@ -140,7 +140,8 @@ impl Link {
                 && let Some(ask) = rest.next()
             {
                 let (_, opening) = self.opening(&ask.mailbox, false);
-                let (first, second) = (self.tag(), ask.holds_mail.then(|| self.tag()));
+                let holds_mail = ask.before.messages > 0;
+                let (first, second) = (self.tag(), holds_mail.then(|| self.tag()));
                 lines.push_str(&format!("{first} {opening}\r\n"));
                 if let Some(second) = &second {
                     lines.push_str(&format!("{second} {ROWS}\r\n"));
@@ -171,6 +172,13 @@ impl Link {
                 listing.status = self.open_mailbox(&ask.mailbox, false).await?.status;
                 let tag = self.send(FETCH, ROWS).await?;
                 self.rows(&ask.mailbox, &tag, listing).await?;
+            }
+        }
+        for (ask, listing) in asks.iter().zip(&mut listings) {
+            if listing.status.uidnext == 0 {
+                // Some servers tell it with STATUS alone (RFC 3501, 6.3.1, lets them).
+                let top = listing.messages.last().map_or(0, |last| last.uid);
+                listing.status.uidnext = ask.before.uidnext.max(top.saturating_add(1));
             }
         }
         Ok(listings)

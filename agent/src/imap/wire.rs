@@ -138,6 +138,30 @@ fn ranges(uids: &[u32]) -> Vec<RangeInclusive<u32>> {
     out
 }
 
+/// The prefix of the first personal name space, from the line of a NAMESPACE response (RFC 2342, 5; RFC 9051,
+/// 6.3.10): `* NAMESPACE (("INBOX." ".")) NIL NIL`. `None` where there is none, or it is written as a literal.
+#[must_use]
+pub fn personal_namespace(line: &str) -> Option<String> {
+    let rest = line.strip_prefix("* ")?;
+    let (word, rest) = rest.split_once(' ')?;
+    if !word.eq_ignore_ascii_case("NAMESPACE") {
+        return None;
+    }
+    let rest = rest.trim_start().strip_prefix("((\"")?;
+    let (mut prefix, mut escaped) = (String::new(), false);
+    for c in rest.chars() {
+        match c {
+            '\\' if !escaped => escaped = true,
+            '"' if !escaped => return Some(prefix),
+            _ => {
+                prefix.push(c);
+                escaped = false;
+            }
+        }
+    }
+    None
+}
+
 /// How a literal is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Literal {
@@ -255,6 +279,28 @@ pub fn encode_utf7(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_space_is_read() {
+        let check = |line: &str, expected: Option<&str>| {
+            assert_eq!(personal_namespace(line).as_deref(), expected, "{line}");
+        };
+        check(
+            "* NAMESPACE ((\"INBOX.\" \".\")) NIL ((\"#shared.\" \".\"))",
+            Some("INBOX."),
+        );
+        check(
+            "* namespace ((\"\" \"/\")(\"Old/\" \"/\")) NIL NIL",
+            Some(""),
+        );
+        check(
+            "* NAMESPACE ((\"a\\\"b\\\\/\" \"/\")) NIL NIL",
+            Some("a\"b\\/"),
+        );
+        check("* NAMESPACE NIL NIL NIL", None);
+        check("* NAMESPACE ((\"open", None);
+        check("* OK NAMESPACE ((\"x\" NIL))", None);
+    }
 
     #[test]
     fn dates_go_there_and_back() {

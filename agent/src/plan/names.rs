@@ -125,6 +125,25 @@ pub struct NewName {
     pub role: Option<String>,
 }
 
+/// A folder's name without the name space that its account keeps all its folders in, INBOX aside; `None` for one
+/// outside, which is not the account's own.
+#[must_use]
+pub fn without_namespace<'a>(text: &'a str, namespace: &str) -> Option<&'a str> {
+    if text.eq_ignore_ascii_case("INBOX") {
+        return Some(text);
+    }
+    text.strip_prefix(namespace).filter(|rest| !rest.is_empty())
+}
+
+/// The same the other way round.
+#[must_use]
+pub fn with_namespace(text: &str, namespace: &str) -> String {
+    if text.eq_ignore_ascii_case("INBOX") {
+        return text.to_owned();
+    }
+    format!("{namespace}{text}")
+}
+
 /// The name for a logical folder that the target lacks.
 ///
 /// `have` maps what the target has to its plain-text names; `source_text` names a special folder after the
