@@ -1,9 +1,12 @@
 //! Targets that can do less, keywords they refuse, TLS in its forms.
 
+use std::collections::BTreeSet;
+
 use xtask::lab::corpus::Corpus;
 use xtask::lab::dovecot::{Dovecot, Options, PASSWORD};
+use xtask::lab::{Courier, Judge};
 
-use super::site::{Site, USER, account_toml, agent, write_private};
+use super::site::{Site, USER, account_toml, agent, configured, write_private};
 
 #[test]
 fn targets_that_can_do_less_get_the_same_mail() {
@@ -95,6 +98,53 @@ fn each_capability_may_be_missing_on_either_side() {
         site.assert_equal();
         assert_eq!(site.once().exits(0).sent(), 0, "{missing}");
     }
+}
+
+/// Messages of a folder by octets, with date and flags.
+fn held(judge: &mut Judge, folder: &str) -> Vec<(Vec<u8>, i64, BTreeSet<String>)> {
+    let messages = judge.messages(folder).unwrap().into_iter();
+    let mut held: Vec<_> = messages
+        .map(|m| (m.body, m.internaldate, m.flags))
+        .collect();
+    held.sort();
+    held
+}
+
+/// Another family of servers, in either role: its folders lie below INBOX, and it can do little.
+#[test]
+fn courier_is_mirrored_to_and_from() {
+    let site = Site::new();
+    site.primary
+        .seed(USER, &Corpus::shaped(11, 60, 6, false))
+        .unwrap();
+    let courier = Courier::start().unwrap();
+    let dir = configured(site.primary.imap_port(), courier.port());
+    let said = agent(dir.path(), &["once"]);
+    assert_eq!((said.code, said.classes()), (0, vec![]), "{}", said.stderr);
+    let (mut there, mut here) = (courier.judge().unwrap(), site.primary());
+    let mut folders = 0;
+    for folder in here.folders().unwrap() {
+        let name = match folder.name.as_str() {
+            "INBOX" => "INBOX".to_owned(),
+            "Junk" | "Trash" | "Drafts" => continue,
+            name => format!("INBOX.{name}"),
+        };
+        let (ours, theirs) = (held(&mut here, &folder.name), held(&mut there, &name));
+        assert!(ours == theirs, "{name}");
+        folders += 1;
+    }
+    assert!(folders > 3, "{folders}");
+    assert_eq!(agent(dir.path(), &["once"]).exits(0).sent(), 0);
+    // Moves and renames are followed, or explained where it cannot.
+    here.rename("Projekte", "Vorhaben").unwrap();
+    agent(dir.path(), &["once"]).exits(0);
+    assert_eq!(agent(dir.path(), &["once"]).exits(0).sent(), 0);
+    // From there on to another standby: the names are the same again.
+    let back = configured(courier.port(), site.standby.imap_port());
+    let said = agent(back.path(), &["once"]);
+    assert_eq!((said.code, said.classes()), (0, vec![]), "{}", said.stderr);
+    site.assert_equal();
+    assert_eq!(agent(back.path(), &["once"]).exits(0).sent(), 0);
 }
 
 #[test]

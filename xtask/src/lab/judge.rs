@@ -146,10 +146,11 @@ impl Judge {
             selected: None,
         };
         let greeting = judge.response()?;
-        if !greeting.starts_with(b"* OK") {
+        if greeting.starts_with(b"* OK") {
+            judge.raw(&format!("LOGIN {} {}", quoted(user), quoted(password)))?;
+        } else if !greeting.starts_with(b"* PREAUTH") {
             bail!("no greeting: {}", shown(&greeting));
         }
-        judge.raw(&format!("LOGIN {} {}", quoted(user), quoted(password)))?;
         let capabilities = judge.raw("CAPABILITY")?;
         judge.special_use = capabilities
             .iter()

@@ -4,6 +4,7 @@
 //! it is killed, a watchdog (see [`daemon`]) does so in its place. Any number of parts may run side by side.
 
 pub mod corpus;
+pub mod courier;
 pub mod daemon;
 pub mod delay;
 pub mod dovecot;
@@ -18,6 +19,7 @@ pub mod relay;
 pub mod tokens;
 
 pub use corpus::{Corpus, Message, Place};
+pub use courier::Courier;
 pub use delay::DelayLine;
 pub use dovecot::{Dovecot, Options};
 pub use fake::Fake;

@@ -103,6 +103,36 @@ pub fn smtp() -> Result<()> {
     packages(&[SMTP])
 }
 
+/// Courier's programs, unpacked where the laboratory looks for them: its package and Dovecot's exclude each other.
+///
+/// # Errors
+/// If they cannot be had or unpacked.
+pub fn courier() -> Result<()> {
+    let home = crate::lab::courier::home();
+    if home.join("usr/bin/imapd").exists() {
+        return Ok(());
+    }
+    say("unpacking Courier (once)");
+    let packages = home.join("packages");
+    std::fs::create_dir_all(&packages).with_context(|| format!("making {}", packages.display()))?;
+    run(apt()
+        .arg("download")
+        .args(["courier-base", "courier-authlib", "libcourier-unicode4"])
+        .arg("courier-imap")
+        .current_dir(&packages))?;
+    let mut files: Vec<_> = std::fs::read_dir(&packages)?
+        .collect::<std::io::Result<Vec<_>>>()?
+        .into_iter()
+        .map(|entry| entry.path())
+        .collect();
+    // The one whose presence says that all is there comes last.
+    files.sort_by_key(|path| path.to_string_lossy().contains("courier-imap"));
+    for file in files {
+        run(Command::new("dpkg-deb").arg("-x").arg(file).arg(&home))?;
+    }
+    Ok(())
+}
+
 fn missing(needs: &[&[Need]]) -> Vec<&'static str> {
     needs
         .iter()

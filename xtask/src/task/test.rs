@@ -18,6 +18,7 @@ pub fn test(filters: &[String]) -> Result<()> {
     let start = Instant::now();
     setup::packages(&[setup::BUILD, setup::MAIL, setup::DATABASE])?;
     setup::smtp()?;
+    setup::courier()?;
     setup::nextest()?;
     let temporary = Temporary::create()?;
 
