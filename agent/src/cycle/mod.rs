@@ -5,6 +5,7 @@ mod budget;
 mod mirror;
 pub mod run;
 mod tx;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use maildreieck_api_spec::agents::{AssignedAccount, AssignedTriangle, Heartbeat};
 use maildreieck_api_spec::ids::{RunId, ScheduleId, TriangleId};
 use maildreieck_api_spec::runs::{HaltFigures, RunKind, RunOutcome, RunReport, Volume};
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Site;
+use super::watch::Watch;
 use crate::clock;
 use crate::config::{AccountConfig, Config, MirrorSchedule, Schedule, TriangleConfig};
 use crate::error::AgentError;
@@ -138,8 +140,18 @@ async fn labour(
 ) -> Result<(), AgentError> {
     let mut duties = Vec::new();
     arrange(config, server, &mut duties)?;
+    let watch = Watch::default();
+    let mut watching = watch.all(continuous(&duties)).boxed_local();
     loop {
         let now = clock::now();
+        let changed = watch.take();
+        for duty in &mut duties {
+            if let Some((MirrorSchedule::Continuous, _, at)) = &mut duty.mirror
+                && changed.contains(&duty.triangle.name)
+            {
+                *at = Some(now);
+            }
+        }
         if let Some(duty) = duties
             .iter_mut()
             .find(|d| d.next().is_some_and(|at| at <= now))
@@ -167,9 +179,24 @@ async fn labour(
         };
         tokio::select! {
             () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => {}
-            () = assigned => arrange(config, server, &mut duties)?,
+            () = assigned => {
+                arrange(config, server, &mut duties)?;
+                watching = watch.all(continuous(&duties)).boxed_local();
+            }
+            () = watch.changed() => {}
+            () = &mut watching => {}
         }
     }
+}
+
+/// The triangles that are mirrored as their mail arrives.
+fn continuous(duties: &[Duty]) -> Vec<TriangleConfig> {
+    let continuous = |duty: &&Duty| {
+        let mirror = duty.mirror.as_ref();
+        mirror.is_some_and(|(when, ..)| matches!(when, MirrorSchedule::Continuous))
+    };
+    let triangles = duties.iter().filter(continuous);
+    triangles.map(|duty| duty.triangle.clone()).collect()
 }
 
 struct Stop {

@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_imap::imap_proto::{
     Capability, MailboxDatum, Response, ResponseCode, Status, rfc4315::UidSetMember,
@@ -334,10 +335,19 @@ impl Link {
         &mut self,
         command: &'static str,
     ) -> Result<impl AnyResponse + use<>, ImapError> {
+        self.read_within(command, self.endpoint.patience).await
+    }
+
+    /// The same with another patience.
+    pub(super) async fn read_within(
+        &mut self,
+        command: &'static str,
+        patience: Duration,
+    ) -> Result<impl AnyResponse + use<>, ImapError> {
         let endpoint = &self.endpoint;
-        match timeout(endpoint.patience, read_guarded(&mut self.client)).await {
+        match timeout(patience, read_guarded(&mut self.client)).await {
             Err(_) => {
-                let text = format!("nothing came within {} s", endpoint.patience.as_secs());
+                let text = format!("nothing came within {} s", patience.as_secs());
                 Err(endpoint.error(Kind::Silent, command, text))
             }
             Ok(Err(error)) => {

@@ -10,6 +10,7 @@ mod connect;
 mod error;
 mod fetch;
 mod folders;
+mod idle;
 mod link;
 mod listing;
 mod login;
