@@ -584,10 +584,7 @@ fn continuous_mirroring_brings_mail_as_it_comes() {
     let site = Site::new();
     let file = site.dir.path().join("agent.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let text = text.replace(
-        "name = \"info\"\n",
-        "name = \"info\"\nmirror = \"continuous\"\n",
-    );
+    let text = text.replace("[[triangle]]\n", "[[triangle]]\nmirror = \"continuous\"\n");
     std::fs::write(&file, text).unwrap();
     site.fill("INBOX", 1, 1);
     let mut service = site.spawn(&["run"]);
