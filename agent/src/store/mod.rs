@@ -286,6 +286,7 @@ impl Store {
             offset: header.offset,
             sealed_len: u64::from(header.sealed_len),
             raw_len: self::octets(octets),
+            stored_len: header.end().saturating_sub(header.offset),
         });
         Ok(())
     }

@@ -428,6 +428,7 @@ fn replay(
                             offset: header.offset,
                             sealed_len: u64::from(header.sealed_len),
                             raw_len: u64::from(message.raw_len),
+                            stored_len: header.end().saturating_sub(header.offset),
                         });
                         Ok(())
                     }

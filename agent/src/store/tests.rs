@@ -104,6 +104,24 @@ fn state(store: &Store) -> BTreeMap<MemberId, (Member, bool)> {
         .collect()
 }
 
+/// That the totals which the index keeps are what counting gives.
+fn count(bench: &Bench) {
+    use diesel::prelude::*;
+    let path = bench.dir.join("index.sqlite");
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let wrong: i64 = diesel::dsl::sql::<diesel::sql_types::BigInt>(
+        "SELECT count(*) FROM totals WHERE (contents, raw_bytes, stored_bytes) IS NOT (
+            SELECT count(*), coalesce(sum(raw_len), 0), coalesce(sum(stored_len), 0)
+            FROM contents WHERE segment > 0
+        ) OR damaged <> (SELECT count(*) FROM contents WHERE verified_at = -1)
+        OR live <> (SELECT count(*) FROM members WHERE live)
+        OR tombstones <> (SELECT count(*) FROM members WHERE NOT live)",
+    )
+    .get_result(&mut connection)
+    .unwrap();
+    assert_eq!(wrong, 0);
+}
+
 #[test]
 fn what_was_committed_is_read_back() {
     let bench = Bench::new();
@@ -670,6 +688,7 @@ fn judge(bench: &Bench, before: &BTreeMap<MemberId, (Member, bool)>, spared: &[u
     }
     store.commit().unwrap();
     assert_eq!(&state(&store), before);
+    count(bench);
 }
 
 proptest! {
@@ -728,6 +747,7 @@ proptest! {
             }
         }
         store.commit().unwrap();
+        count(&bench);
         let before = state(&store);
         let counts = store.stats().unwrap();
         drop(store);
@@ -735,6 +755,7 @@ proptest! {
         rebuild_index(&bench.dir, &key(), |_, _| {}).unwrap();
         let store = bench.open();
         prop_assert_eq!(state(&store), before);
+        count(&bench);
         let rebuilt = store.stats().unwrap();
         prop_assert_eq!(
             (rebuilt.messages, rebuilt.tombstones, rebuilt.contents, rebuilt.raw_bytes),
