@@ -1,7 +1,8 @@
 //! The store as a whole: crashes, damage, locks, keys, and that the segments alone say everything.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -10,6 +11,8 @@ use tempfile::TempDir;
 use super::*;
 
 mod damage;
+mod large;
+mod room;
 
 const T: &str = "info";
 
@@ -82,11 +85,34 @@ fn add(n: u32, content: ContentId, size: usize) -> Event {
     }
 }
 
+/// The same, handed over in parts.
+fn store_large(store: &mut Store, n: u32, parts: usize) -> ContentId {
+    let octets = mail(n);
+    let mut large = store.begin_large();
+    for part in octets.chunks(parts) {
+        large.write(store, part).unwrap();
+    }
+    let put = large.finish(store).unwrap();
+    assert_eq!(put.id, ContentId::of(&octets));
+    store.record(add(n, put.id, octets.len())).unwrap();
+    put.id
+}
+
 fn store_mail(store: &mut Store, n: u32) -> ContentId {
     let octets = mail(n);
     let put = store.put(&octets).unwrap();
     store.record(add(n, put.id, octets.len())).unwrap();
     put.id
+}
+
+/// Octets that do not compress, so that frames have the size of what is in them.
+fn noise(n: u8, length: usize) -> Vec<u8> {
+    let mut octets = vec![0; length];
+    blake3::Hasher::new()
+        .update(&[n])
+        .finalize_xof()
+        .fill(&mut octets);
+    octets
 }
 
 /// Everything that the store says: members by id, and whether each content can be read.
@@ -286,11 +312,12 @@ fn crash_child() {
     };
     let options = Options {
         segment_bytes: 20_000,
+        piece_bytes: 100,
     };
     let mut store = Store::open_with(&PathBuf::from(dir), &key(), options).unwrap();
     let first = u32::try_from(store.members(T).unwrap().len()).unwrap();
     for n in first.. {
-        store_mail(&mut store, n);
+        store_large(&mut store, n, 37);
         store.commit().unwrap();
         println!("committed {n}");
     }
@@ -653,8 +680,9 @@ fn too_long_a_record_is_refused_alone() {
 }
 
 /// A small store of three segments, and what it says.
-fn small() -> (Bench, BTreeMap<MemberId, (Member, bool)>) {
+fn small(piece_bytes: usize) -> (Bench, BTreeMap<MemberId, (Member, bool)>) {
     let mut bench = Bench::new();
+    bench.options.piece_bytes = piece_bytes;
     bench.options.segment_bytes = 1;
     let mut store = bench.open();
     for n in 0..3 {
@@ -696,9 +724,9 @@ proptest! {
 
     #[test]
     fn random_flips_cost_only_their_frames(
-        at in 0_u64..1_000_000, number in 1_u32..4, with_index: bool,
+        at in 0_u64..1_000_000, number in 1_u32..4, with_index: bool, piece_bytes in 20_usize..200,
     ) {
-        let (bench, before) = small();
+        let (bench, before) = small(piece_bytes);
         let length = fs::metadata(bench.segment(number)).unwrap().len();
         bench.flip(number, at % length);
         if !with_index {
@@ -710,9 +738,9 @@ proptest! {
 
     #[test]
     fn cuts_cost_only_what_lay_behind(
-        at in 0_u64..1_000_000, number in 1_u32..4, with_index: bool,
+        at in 0_u64..1_000_000, number in 1_u32..4, with_index: bool, piece_bytes in 20_usize..200,
     ) {
-        let (bench, before) = small();
+        let (bench, before) = small(piece_bytes);
         let file = fs::OpenOptions::new().write(true).open(bench.segment(number)).unwrap();
         file.set_len(at % file.metadata().unwrap().len()).unwrap();
         if !with_index {
@@ -728,6 +756,7 @@ proptest! {
     ) {
         let mut bench = Bench::new();
         bench.options.segment_bytes = 6000;
+        bench.options.piece_bytes = 150;
         let mut store = bench.open();
         for (what, n, variant) in steps {
             let member = member_id(n);
