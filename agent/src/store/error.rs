@@ -167,6 +167,14 @@ pub enum StoreError {
         /// What SQLite said.
         detail: String,
     },
+    /// The index is an older version's, and was opened for reading only.
+    #[error(
+        "the index of the store {dir} is of an older version; the next mirror run brings it up to date"
+    )]
+    IndexOlder {
+        /// The store's folder.
+        dir: PathBuf,
+    },
     /// A row of the index does not open or makes no sense.
     #[error(
         "the index of the store is damaged ({detail}); `maildreieck-agent store rebuild-index` makes it anew from the segments"

@@ -112,9 +112,17 @@ pub(super) fn index_for_reading(dir: &Path, key: &StoreKey) -> Result<Index, Sto
         });
     }
     let store_id = identify(dir, &numbers, key)?;
-    Index::open(&index_path(dir), key, store_id, false)?.map_err(|_| StoreError::IndexDamaged {
-        detail: "it is missing or cannot be opened",
-    })
+    let mut index = Index::open(&index_path(dir), key, store_id, false)?.map_err(|_| {
+        StoreError::IndexDamaged {
+            detail: "it is missing or cannot be opened",
+        }
+    })?;
+    if index.is_older() {
+        return Err(StoreError::IndexOlder {
+            dir: dir.to_owned(),
+        });
+    }
+    Ok(index)
 }
 
 /// Which store the segments are, as the first readable header says; proves that the key is its.

@@ -59,6 +59,13 @@ pub(super) fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     SqliteConnection::establish(name).map_err(|e| failed(e.to_string()))
 }
 
+/// Whether an older version of the program made it, and a writer has to bring it up to date.
+pub(super) fn is_older(connection: &mut SqliteConnection) -> bool {
+    connection
+        .has_pending_migration(MIGRATIONS)
+        .unwrap_or_default()
+}
+
 pub(super) fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     connection
         .run_pending_migrations(MIGRATIONS)

@@ -13,7 +13,7 @@ mod segments;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
 use diesel::connection::SimpleConnection;
@@ -58,6 +58,8 @@ pub(super) struct Index {
     nonces: Nonces,
     /// A read transaction is open, so that many look-ups cost one lock.
     reading: bool,
+    /// The store's folder, to name it.
+    dir: PathBuf,
     pub(super) store_id: [u8; 16],
 }
 
@@ -128,7 +130,12 @@ impl Index {
                 path: path.to_owned(),
             });
         }
-        Self::with(connection, key, id, &salt).map(Ok)
+        Self::with(connection, path, key, id, &salt).map(Ok)
+    }
+
+    /// Whether an older version of the program made it.
+    pub(super) fn is_older(&mut self) -> bool {
+        file::is_older(&mut self.connection)
     }
 
     /// Makes an empty index. It is not yet safe against crashes: [`finish`] makes it so.
@@ -160,11 +167,12 @@ impl Index {
             ))
             .execute(&mut connection)
             .map_err(sql("setting up"))?;
-        Self::with(connection, key, store_id, &salt)
+        Self::with(connection, path, key, store_id, &salt)
     }
 
     fn with(
         connection: SqliteConnection,
+        path: &Path,
         key: &StoreKey,
         store_id: [u8; 16],
         salt: &[u8; 32],
@@ -175,6 +183,7 @@ impl Index {
             hash_key: key.derive("maildreieck 2026 store index lookup", &[&store_id, salt]),
             nonces: Nonces::new(),
             reading: false,
+            dir: path.parent().map(Path::to_owned).unwrap_or_default(),
             store_id,
         })
     }
@@ -274,7 +283,7 @@ impl Index {
         self.transaction("writing to", |index| {
             index.put_contents(new)?;
             index.put_events(events)?;
-            index.put_segment(segment)
+            index.write_segment(segment)
         })
     }
 
@@ -293,8 +302,8 @@ impl Index {
         if done.is_ok() && ended.is_err() {
             let _ = self.connection.batch_execute("ROLLBACK");
         }
-        let value = done?;
-        ended.map(|()| value)
+        done.and_then(|value| ended.map(|()| value))
+            .map_err(|error| error.in_folder(&self.dir))
     }
 }
 

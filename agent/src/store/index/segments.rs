@@ -75,15 +75,20 @@ impl Index {
 
     /// Forgets a segment.
     pub(crate) fn forget_segment(&mut self, number: u32) -> Result<(), StoreError> {
-        self.release()?;
-        diesel::delete(segments::table.find(i64::from(number)))
-            .execute(&mut self.connection)
-            .map_err(sql("removing a segment from"))?;
-        Ok(())
+        self.transaction("removing a segment from", |index| {
+            diesel::delete(segments::table.find(i64::from(number)))
+                .execute(&mut index.connection)
+                .map_err(sql("removing a segment from"))?;
+            Ok(())
+        })
     }
 
     pub(crate) fn put_segment(&mut self, row: SegmentRow) -> Result<(), StoreError> {
-        self.release()?;
+        self.transaction("writing a segment to", |index| index.write_segment(row))
+    }
+
+    /// As [`Self::put_segment`], within a transaction.
+    pub(super) fn write_segment(&mut self, row: SegmentRow) -> Result<(), StoreError> {
         diesel::replace_into(segments::table)
             .values((
                 segments::number.eq(i64::from(row.number)),

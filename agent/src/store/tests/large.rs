@@ -307,6 +307,19 @@ fn a_process_that_ends_without_an_end_of_the_message_cuts_it_off() {
     ));
 }
 
+/// One thread reads a message from the network while another has the store.
+#[test]
+fn both_ends_can_be_sent_to_another_thread() {
+    fn sent<T: Send>(_: &T) {}
+    let bench = bench();
+    let mut store = bench.open();
+    let id = put(&mut store, &noise(1, 300));
+    store.commit().unwrap();
+    sent(&store.begin_large());
+    sent(&store.pieces(&id).unwrap());
+    sent(&store);
+}
+
 #[test]
 fn after_a_failed_write_the_message_is_begun_again() {
     let bench = bench();
@@ -641,6 +654,55 @@ fn as_version_1(bench: &Bench) {
             file.write_all_at(&header.encode(), at).unwrap();
         }
     }
+}
+
+/// The index as it was before it kept totals.
+#[test]
+fn an_index_of_an_older_version_is_brought_up_to_date() {
+    use diesel::connection::SimpleConnection;
+    use diesel::prelude::*;
+
+    let mut bench = Bench::new();
+    let mut store = bench.open();
+    for n in 0..20 {
+        store_mail(&mut store, n);
+    }
+    let gone = Event::Tombstone {
+        member: member_id(3),
+        at: 5,
+    };
+    store.record(gone).unwrap();
+    store.commit().unwrap();
+    store.mark_damaged(&ContentId::of(&mail(7))).unwrap();
+    let (before, stats) = (state(&store), store.stats().unwrap());
+    drop(store);
+    let path = bench.dir.join("index.sqlite");
+    let mut old = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let down = include_str!("../../../../migrations/agent/store/2026-11-24-000003_totals/down.sql");
+    old.batch_execute(down).unwrap();
+    old.batch_execute("DELETE FROM __diesel_schema_migrations WHERE version = '20261124000003'")
+        .unwrap();
+    drop(old);
+    as_version_1(&bench);
+    bench.options.piece_bytes = 100;
+    let Err(error) = Store::open_read_only(&bench.dir, &key()) else {
+        panic!("it lacks what is read");
+    };
+    assert!(matches!(error, StoreError::IndexOlder { .. }));
+    let store = bench.open();
+    assert_eq!(*store.recovery(), Recovery::default());
+    assert_eq!(state(&store), before);
+    let migrated = store.stats().unwrap();
+    assert_eq!(
+        (
+            migrated.stored_bytes,
+            migrated.damaged,
+            migrated.messages,
+            migrated.tombstones
+        ),
+        (stats.stored_bytes, 1, 19, 1)
+    );
+    count(&bench);
 }
 
 #[test]
