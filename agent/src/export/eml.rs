@@ -249,8 +249,12 @@ fn place(store: &Store, member: &Member, path: &Path) -> Result<Placed, ExportEr
             if !metadata.is_file() || metadata.len() != u64::from(member.size) {
                 return Ok(Placed::Differs);
             }
-            let octets = fs::read(path).map_err(failed("reading", path))?;
-            return Ok(if ContentId::of(&octets) == member.content {
+            let mut hasher = blake3::Hasher::new();
+            File::open(path)
+                .and_then(|file| hasher.update_reader(file).map(drop))
+                .map_err(failed("reading", path))?;
+            let found = ContentId(*hasher.finalize().as_bytes());
+            return Ok(if found == member.content {
                 Placed::Present
             } else {
                 Placed::Differs
@@ -259,20 +263,21 @@ fn place(store: &Store, member: &Member, path: &Path) -> Result<Placed, ExportEr
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(failed("looking at", path)(e)),
     }
-    let octets = match store.read(&member.content) {
-        Ok(octets) => octets,
-        Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => {
-            return Ok(Placed::Unreadable);
-        }
-        Err(e) => return Err(e.into()),
-    };
     let temporary = path.with_extension("part");
     let mut file = create(&temporary).map_err(failed("writing", &temporary))?;
-    file.write_all(&octets)
-        .and_then(|()| {
-            let time = moment(member.date.0);
-            file.set_times(FileTimes::new().set_modified(time))
-        })
+    let written = store.read_into(&member.content, |piece| {
+        file.write_all(piece).map_err(failed("writing", &temporary))
+    });
+    match written {
+        Ok(()) => {}
+        Err(ExportError::Store(StoreError::Missing { .. } | StoreError::Damaged { .. })) => {
+            fs::remove_file(&temporary).map_err(failed("removing", &temporary))?;
+            return Ok(Placed::Unreadable);
+        }
+        Err(e) => return Err(e),
+    }
+    let time = moment(member.date.0);
+    file.set_times(FileTimes::new().set_modified(time))
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(failed("writing", path))?;
     Ok(Placed::Written)
@@ -483,6 +488,43 @@ mod tests {
         ));
         fs::write(to.join(MANIFEST), "{}\n").unwrap();
         assert!(matches!(run("info"), Err(ExportError::NotOurs { .. })));
+    }
+
+    #[test]
+    fn a_large_message_is_whole_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = StoreKey::from_octets([1; 32]);
+        let mut store = Store::open(&dir.path().join("store"), &key).unwrap();
+        let large: Vec<u8> = (0_u32..1_500_000).flat_map(u32::to_le_bytes).collect();
+        fill(&mut store, &[(1, "INBOX", &large, 1)]);
+        let run = |to: &str| {
+            let to = dir.path().join(to);
+            let exported = eml(&store, "info", &to, Selection::default(), |_, _| {}).unwrap();
+            (exported, files(&to))
+        };
+        let name = format!("INBOX/19700101T000001Z-{}.eml", {
+            let mut short = ContentId::of(&large).to_string();
+            short.truncate(16);
+            short
+        });
+        let (exported, found) = run("whole");
+        assert!(exported.is_complete());
+        assert_eq!(found, [name.as_str(), MANIFEST]);
+        assert_eq!(
+            fs::read(dir.path().join("whole").join(name)).unwrap(),
+            large
+        );
+        assert_eq!(run("whole").0.present, 1);
+
+        // In the last of its pieces, when the others are written.
+        let segment = dir.path().join("store/seg-00000001.mds");
+        let mut octets = fs::read(&segment).unwrap();
+        let last = octets.len() - 2000;
+        octets[last] ^= 1;
+        fs::write(&segment, octets).unwrap();
+        let (exported, found) = run("damaged");
+        assert_eq!((exported.written, exported.unreadable.len()), (0, 1));
+        assert_eq!(found, [MANIFEST]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What can go wrong with a store, each with the place and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ContentId;
 
@@ -19,6 +19,17 @@ pub enum StoreError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// There is no room for what should be written.
+    #[error("the store {dir} has no room left ({action}): make room there{NO_ROOM}")]
+    NoRoom {
+        /// The store's folder.
+        dir: PathBuf,
+        /// What was being done.
+        action: String,
+        /// What the system or SQLite said.
+        #[source]
+        source: Box<StoreError>,
     },
     /// Another process works with this store.
     #[error(
@@ -122,6 +133,11 @@ pub enum StoreError {
         /// The largest.
         limit: usize,
     },
+    /// A large message of which pieces were written is not there any more.
+    #[error(
+        "a write to the store failed, and the large message that was being stored was dropped with it; begin it again"
+    )]
+    LargeDropped,
     /// A record beyond what a membership frame can hold.
     #[error("a folder name, triangle name or flag list is too long for the store")]
     RecordTooLong,
@@ -151,6 +167,14 @@ pub enum StoreError {
         /// What SQLite said.
         detail: String,
     },
+    /// The index is an older version's, and was opened for reading only.
+    #[error(
+        "the index of the store {dir} is of an older version; the next mirror run brings it up to date"
+    )]
+    IndexOlder {
+        /// The store's folder.
+        dir: PathBuf,
+    },
     /// A row of the index does not open or makes no sense.
     #[error(
         "the index of the store is damaged ({detail}); `maildreieck-agent store rebuild-index` makes it anew from the segments"
@@ -172,12 +196,37 @@ impl StoreError {
     #[must_use]
     pub fn temporary(&self) -> bool {
         match self {
-            Self::Locked { .. } | Self::Halted { .. } => true,
+            Self::Locked { .. } | Self::Halted { .. } | Self::LargeDropped => true,
             Self::Io { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::Interrupted | io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
             ),
             _ => false,
+        }
+    }
+
+    /// The same, said of the store's folder where it is about room.
+    pub(super) fn in_folder(self, dir: &Path) -> Self {
+        let action = match &self {
+            Self::Io {
+                action,
+                path,
+                source,
+            } if advice(source) == NO_ROOM => {
+                format!("{action} {}", path.display())
+            }
+            Self::Index { action, source } if index_advice(&source.to_string()) == NO_ROOM => {
+                format!("{action} the index")
+            }
+            Self::IndexOpen { detail, .. } if index_advice(detail) == NO_ROOM => {
+                "opening the index".to_owned()
+            }
+            _ => return self,
+        };
+        Self::NoRoom {
+            dir: dir.to_owned(),
+            action,
+            source: Box::new(self),
         }
     }
 

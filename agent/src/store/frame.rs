@@ -11,8 +11,10 @@ use super::ContentId;
 use super::error::StoreError;
 use super::key::Nonces;
 
-/// The format version that is written and read.
-pub(super) const VERSION: u16 = 1;
+/// The format version that is written.
+pub(super) const VERSION: u16 = 2;
+/// The first one. It had no pieces, and is read like this one.
+pub(super) const FIRST_VERSION: u16 = 1;
 /// Where the second copy of the segment header begins.
 pub(super) const SECOND_HEADER: u64 = 4096;
 /// Where the first frame begins.
@@ -44,6 +46,7 @@ const LEVEL: i32 = 1;
 /// A segment's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
+    pub(super) version: u16,
     pub(super) number: u32,
     pub(super) store_id: [u8; 16],
     pub(super) salt: [u8; 32],
@@ -62,7 +65,7 @@ impl SegmentHeader {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(SEGMENT_HEADER);
         out.extend_from_slice(&SEGMENT_MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.version.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&self.store_id);
@@ -87,16 +90,19 @@ impl SegmentHeader {
             let version = u16::from_le_bytes(cursor.take()?);
             cursor.take::<2>()?;
             let header = Self {
+                version,
                 number: u32::from_le_bytes(cursor.take()?),
                 store_id: cursor.take()?,
                 salt: cursor.take()?,
                 key_check: cursor.take()?,
             };
-            Some((version, header))
+            Some(header)
         })();
         match parsed {
-            Some((VERSION, header)) => HeaderFound::Good(header),
-            Some((version, _)) => HeaderFound::OtherVersion(version),
+            Some(header) if (FIRST_VERSION..=VERSION).contains(&header.version) => {
+                HeaderFound::Good(header)
+            }
+            Some(header) => HeaderFound::OtherVersion(header.version),
             None => HeaderFound::Damaged,
         }
     }
@@ -107,6 +113,10 @@ impl SegmentHeader {
 pub(super) enum Kind {
     Message,
     Membership,
+    /// A part of a large message.
+    Piece,
+    /// What makes pieces a message.
+    Closing,
     /// A kind that a later version may write; it is skipped.
     Unknown(u8),
 }
@@ -116,6 +126,8 @@ impl Kind {
         match self {
             Self::Message => 1,
             Self::Membership => 2,
+            Self::Piece => 3,
+            Self::Closing => 4,
             Self::Unknown(code) => code,
         }
     }
@@ -124,6 +136,8 @@ impl Kind {
         match code {
             1 => Self::Message,
             2 => Self::Membership,
+            3 => Self::Piece,
+            4 => Self::Closing,
             code => Self::Unknown(code),
         }
     }
@@ -205,6 +219,10 @@ impl Sealer {
         })
     }
 
+    pub(super) fn nonce(&mut self) -> Result<[u8; 12], StoreError> {
+        self.nonces.next()
+    }
+
     /// Puts the whole frame of a message into `out`.
     pub(super) fn message(
         &mut self,
@@ -241,7 +259,8 @@ impl Sealer {
         seal(cipher, Kind::Membership, offset, self.nonces.next()?, out)
     }
 
-    fn body(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Result<(), StoreError> {
+    /// Length, encoding, and the octets so encoded.
+    pub(super) fn body(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Result<(), StoreError> {
         let length = u32::try_from(octets.len()).map_err(|_| StoreError::TooLarge {
             size: octets.len(),
             limit: LARGEST_MESSAGE,
@@ -271,7 +290,7 @@ impl Sealer {
     }
 }
 
-fn seal(
+pub(super) fn seal(
     cipher: &LessSafeKey,
     kind: Kind,
     offset: u64,
@@ -356,7 +375,7 @@ impl Opener {
         )
     }
 
-    fn body(
+    pub(super) fn body(
         &mut self,
         raw_len: u32,
         encoding: u8,
@@ -447,6 +466,7 @@ mod tests {
     #[test]
     fn a_segment_header_is_refused_for_any_changed_octet() {
         let header = SegmentHeader {
+            version: FIRST_VERSION,
             number: 3,
             store_id: [1; 16],
             salt: [2; 32],
@@ -513,6 +533,7 @@ mod tests {
     #[test]
     fn the_specification_shows_what_is_written() {
         use super::super::event::{Event, encode_into_batch};
+        use super::super::piece::{Closing, PiecePlace};
         use super::super::{Flags, InternalDate, LogicalFolder, MemberId};
 
         let specification: String = include_str!("../../STORE.md").split_whitespace().collect();
@@ -533,6 +554,7 @@ mod tests {
             &key.derive("maildreieck 2026 store segment", &[&store_id, &salt]),
         );
         let header = SegmentHeader {
+            version: VERSION,
             number: 1,
             store_id,
             salt,
@@ -551,6 +573,34 @@ mod tests {
         check("message plaintext", &out[FRAME_HEADER..]);
         seal(&cipher, Kind::Message, FIRST_FRAME, [0x33; 12], &mut out).unwrap();
         check("message frame", &out);
+
+        let transfer = [0x55; 16];
+        let mut out = vec![0; FRAME_HEADER];
+        out.extend_from_slice(&transfer);
+        out.extend_from_slice(&[1, 0, 0, 0]);
+        sealer.body(&mail[9..], &mut out).unwrap();
+        check("piece plaintext", &out[FRAME_HEADER..]);
+        seal(&cipher, Kind::Piece, 4300, [0x66; 12], &mut out).unwrap();
+        check("piece frame", &out);
+        let mut drawn = Vec::new();
+        let header = sealer
+            .piece(&cipher, 4300, &transfer, 1, &mail[9..], &mut drawn)
+            .unwrap();
+        assert_eq!((header.sealed_len, drawn.len()), (49, out.len()));
+        let closing = Closing {
+            id,
+            transfer,
+            raw_len: 17,
+            pieces: [(4192, 50), (4300, 49)]
+                .map(|(offset, sealed_len)| PiecePlace { offset, sealed_len })
+                .to_vec(),
+        };
+        check("closing plaintext", &closing.encode());
+        let mut out = vec![0; FRAME_HEADER];
+        out.extend_from_slice(&closing.encode());
+        seal(&cipher, Kind::Closing, 4389, [0x77; 12], &mut out).unwrap();
+        check("closing frame", &out);
+        assert_eq!(Closing::decode(&closing.encode()), Ok(closing));
 
         let mut batch = Vec::new();
         let member = MemberId([0x44; 16]);

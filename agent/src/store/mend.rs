@@ -126,14 +126,25 @@ impl Store {
     fn copy_out(&mut self, number: u32) -> Result<(), StoreError> {
         let mut gathered: u64 = 0;
         for (lookup, place) in self.index.get_mut().contents_in(number)? {
-            let Ok((id, octets)) = self.read_place(&place)? else {
+            let Ok(mut reading) = self.read_place(&place)? else {
                 continue;
             };
-            if self.index.get_mut().content_lookup(&id) != lookup {
+            if self.index.get_mut().content_lookup(&reading.id) != lookup {
                 continue;
             }
-            let done = self.put_frame(id, &octets);
-            self.or_rollback(done)?;
+            let mut large = self.begin_large();
+            let whole = loop {
+                match reading.next(self)? {
+                    Ok(Some(piece)) => large.write(self, &piece)?,
+                    Ok(None) => break true,
+                    Err(_) => break false,
+                }
+            };
+            if !whole {
+                large.abandon(self)?;
+                continue;
+            }
+            large.finish_again(self)?;
             gathered = gathered.saturating_add(place.raw_len);
             if gathered >= COPY_BATCH {
                 self.commit()?;

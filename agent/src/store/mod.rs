@@ -16,17 +16,19 @@ mod event;
 mod frame;
 mod index;
 mod key;
+mod large;
 mod mend;
+mod piece;
 mod proof;
+mod read;
 mod recover;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,24 +36,21 @@ pub use self::error::StoreError;
 pub(crate) use self::error::advice;
 pub use self::event::{Event, Member};
 pub use self::key::StoreKey;
+pub use self::large::Large;
 pub use self::mend::Mended;
 pub use self::proof::{CheckReport, Inspected, ReadBack, Verified};
+pub use self::read::Pieces;
 pub use self::recover::{IndexState, Recovery, rebuild_index};
 pub use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
 
-use self::error::io;
-use self::frame::{FIRST_FRAME, Opener, Sealer};
-use self::index::{Index, NewContent, Place, SegmentRow};
-use self::segment::{Opened, Segment, Stat};
+use self::frame::{Opener, Sealer};
+use self::index::Index;
+use self::piece::LARGEST_PIECE;
+use self::segment::{Segment, Stat};
+use self::write::{Pending, Writer};
 
 /// The size at which a segment is left and the next one begun.
 const SEGMENT_BYTES: u64 = 64 << 20;
-/// Events are written in frames of about this size.
-const BATCH_BYTES: usize = 1 << 20;
-/// Frames are gathered up to this before they are written.
-const GATHERED: usize = 256 << 10;
-/// A frame buffer larger than this is given back after use.
-const BUFFER_KEPT: usize = 1 << 20;
 /// Segments held open for reading.
 const READERS: usize = 32;
 
@@ -60,12 +59,16 @@ const READERS: usize = 32;
 pub struct Options {
     /// The size at which a segment is left and the next one begun.
     pub segment_bytes: u64,
+    /// The most octets of a message in one frame: a larger one is stored in pieces of this size. At most
+    /// 1 MiB.
+    pub piece_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: SEGMENT_BYTES,
+            piece_bytes: LARGEST_PIECE,
         }
     }
 }
@@ -117,52 +120,6 @@ pub struct Store {
     recovery: Recovery,
 }
 
-/// What only a store open for writing has.
-struct Writer {
-    /// Held for as long as the store is open; the system frees it with the process.
-    _lock: File,
-    sealer: Sealer,
-    segment_bytes: u64,
-    next_number: u32,
-    current: Option<Current>,
-    pending: Pending,
-    buffer: Vec<u8>,
-    halted: Option<PathBuf>,
-}
-
-/// The segment that is written to.
-struct Current {
-    segment: Segment,
-    /// Its end as of the last commit.
-    committed: u64,
-    /// Its end with what is pending.
-    end: u64,
-    /// Frames that are still to be written, the last before `end`.
-    unwritten: Vec<u8>,
-    /// What the file was after our last write.
-    stat: Stat,
-}
-
-/// What the next commit will bring.
-#[derive(Default)]
-struct Pending {
-    contents: Vec<NewContent>,
-    ids: HashSet<ContentId>,
-    events: Vec<Event>,
-}
-
-impl Pending {
-    fn is_empty(&self) -> bool {
-        self.contents.is_empty() && self.events.is_empty()
-    }
-
-    fn clear(&mut self) {
-        self.contents.clear();
-        self.ids.clear();
-        self.events.clear();
-    }
-}
-
 impl Store {
     /// Opens the store in a folder, making both where they are missing; brings the index up to the
     /// segments. [`Self::recovery`] says what had to be done.
@@ -179,7 +136,8 @@ impl Store {
     /// As [`Self::open`].
     pub fn open_with(dir: &Path, key: &StoreKey, options: Options) -> Result<Self, StoreError> {
         let lock = recover::lock(dir)?;
-        let recovered = recover::recover(dir, key, options.segment_bytes)?;
+        let recovered = recover::recover(dir, key, options.segment_bytes)
+            .map_err(|error| error.in_folder(dir))?;
         Ok(Self {
             dir: dir.to_owned(),
             key: key.clone(),
@@ -190,6 +148,7 @@ impl Store {
                 _lock: lock,
                 sealer: Sealer::new()?,
                 segment_bytes: options.segment_bytes,
+                piece_bytes: options.piece_bytes.clamp(1, LARGEST_PIECE),
                 next_number: recovered.next_number,
                 current: recovered.current,
                 pending: Pending::default(),
@@ -233,296 +192,6 @@ impl Store {
             .borrow_mut()
             .place(id)?
             .is_some_and(|place| !place.damaged))
-    }
-
-    /// Puts a message's octets, to be durable with the next [`Self::commit`]. A content that is known to
-    /// be damaged is written anew.
-    ///
-    /// # Errors
-    /// When writing fails; then all that was put or recorded since the last commit is dropped.
-    pub fn put(&mut self, octets: &[u8]) -> Result<Put, StoreError> {
-        self.put_hashed(ContentId::of(octets), octets)
-    }
-
-    /// As [`Self::put`], for octets whose id is known: it must come from [`ContentId::of`] over them.
-    ///
-    /// # Errors
-    /// As [`Self::put`].
-    pub fn put_hashed(&mut self, id: ContentId, octets: &[u8]) -> Result<Put, StoreError> {
-        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
-        if writer.pending.ids.contains(&id) {
-            return Ok(Put { id, new: false });
-        }
-        let index = self.index.get_mut();
-        index.hold()?;
-        if index.place(&id)?.is_some_and(|place| !place.damaged) {
-            return Ok(Put { id, new: false });
-        }
-        let done = self.put_frame(id, octets);
-        self.or_rollback(done)?;
-        Ok(Put { id, new: true })
-    }
-
-    fn put_frame(&mut self, id: ContentId, octets: &[u8]) -> Result<(), StoreError> {
-        self.ready_current()?;
-        let Some(Writer {
-            current: Some(current),
-            sealer,
-            buffer,
-            pending,
-            ..
-        }) = &mut self.writer
-        else {
-            return Err(StoreError::ReadOnly);
-        };
-        let header = sealer.message(&current.segment.cipher, current.end, &id, octets, buffer)?;
-        current.append(buffer)?;
-        buffer.truncate(BUFFER_KEPT);
-        buffer.shrink_to(BUFFER_KEPT);
-        pending.ids.insert(id);
-        pending.contents.push(NewContent {
-            id,
-            segment: current.segment.number,
-            offset: header.offset,
-            sealed_len: u64::from(header.sealed_len),
-            raw_len: self::octets(octets),
-        });
-        Ok(())
-    }
-
-    /// Records a change of a member, to be durable with the next [`Self::commit`].
-    ///
-    /// # Errors
-    /// When its texts are too long.
-    pub fn record(&mut self, event: Event) -> Result<(), StoreError> {
-        let writer = self.writer.as_mut().ok_or(StoreError::ReadOnly)?;
-        if !event::fits(&event) {
-            return Err(StoreError::RecordTooLong);
-        }
-        writer.pending.events.push(event);
-        Ok(())
-    }
-
-    /// Makes everything that was put and recorded durable and visible.
-    ///
-    /// # Errors
-    /// When writing fails; then all that was put or recorded since the last commit is dropped, and may be
-    /// put and recorded again.
-    pub fn commit(&mut self) -> Result<(), StoreError> {
-        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
-        if writer.pending.is_empty() {
-            return Ok(());
-        }
-        let done = self.commit_pending();
-        self.or_rollback(done)
-    }
-
-    fn commit_pending(&mut self) -> Result<(), StoreError> {
-        self.ready_current()?;
-        self.write_events()?;
-        let Some(Writer {
-            current: Some(current),
-            pending,
-            ..
-        }) = &mut self.writer
-        else {
-            return Err(StoreError::ReadOnly);
-        };
-        current.flush()?;
-        current
-            .segment
-            .file
-            .sync_data()
-            .map_err(io("making durable", &current.segment.path))?;
-        let stat = current.segment.stat()?;
-        self.index.get_mut().apply(
-            &pending.contents,
-            &pending.events,
-            SegmentRow {
-                number: current.segment.number,
-                covered: current.end,
-                stat,
-                healed: false,
-                salt: Some(current.segment.salt),
-            },
-        )?;
-        current.committed = current.end;
-        current.stat = stat;
-        pending.clear();
-        Ok(())
-    }
-
-    fn write_events(&mut self) -> Result<(), StoreError> {
-        let Some(Writer {
-            current: Some(current),
-            sealer,
-            buffer,
-            pending,
-            ..
-        }) = &mut self.writer
-        else {
-            return Err(StoreError::ReadOnly);
-        };
-        let mut batch = Vec::new();
-        let mut events = pending.events.iter().peekable();
-        while let Some(event) = events.next() {
-            event::encode_into_batch(&mut batch, event)?;
-            if batch.len() < BATCH_BYTES && events.peek().is_some() {
-                continue;
-            }
-            sealer.membership(&current.segment.cipher, current.end, &batch, buffer)?;
-            current.append(buffer)?;
-            batch.clear();
-        }
-        Ok(())
-    }
-
-    /// Makes sure that there is a segment to append to: within its size, and as we left it. What somebody
-    /// else has written to is left as it is, for [`Self::inspect`] to find.
-    fn ready_current(&mut self) -> Result<(), StoreError> {
-        let writer = self.writer.as_mut().ok_or(StoreError::ReadOnly)?;
-        if let Some(path) = &writer.halted {
-            return Err(StoreError::Halted { path: path.clone() });
-        }
-        if let Some(current) = &writer.current {
-            if current.end > current.committed {
-                return Ok(());
-            }
-            let untouched = Stat::of_path(&current.segment.path)? == Some(current.stat);
-            let room = current.end == FIRST_FRAME || current.end < writer.segment_bytes;
-            if untouched && room {
-                return Ok(());
-            }
-        }
-        let store_id = self.index.get_mut().store_id;
-        let current = Current::begin(&self.dir, writer.next_number, store_id, &self.key)?;
-        writer.next_number = writer.next_number.saturating_add(1);
-        writer.current = Some(current);
-        Ok(())
-    }
-
-    fn or_rollback<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
-        if done.is_err() {
-            self.rollback();
-        }
-        done
-    }
-
-    /// Drops what is pending, and cuts it off the segment. None of it was ever committed.
-    fn rollback(&mut self) {
-        let Some(writer) = self.writer.as_mut() else {
-            return;
-        };
-        writer.pending.clear();
-        let Some(current) = writer.current.as_mut() else {
-            return;
-        };
-        current.unwritten.clear();
-        let cut = current.segment.file.set_len(current.committed);
-        let stat = current.segment.stat();
-        let (Ok(()), Ok(stat)) = (cut, stat) else {
-            writer.halted = Some(current.segment.path.clone());
-            return;
-        };
-        current.end = current.committed;
-        current.stat = stat;
-        // If this fails, the segment looks changed and is proved at the next inspection: no harm.
-        let _ = self.index.get_mut().put_segment(SegmentRow {
-            number: current.segment.number,
-            covered: current.committed,
-            stat,
-            healed: false,
-            salt: Some(current.segment.salt),
-        });
-    }
-
-    /// A content's octets, proved to be those of its id.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] where it was never stored, [`StoreError::Damaged`] where it cannot be read
-    /// any more; from then on it counts as damaged, and putting it again stores it anew.
-    pub fn read(&self, id: &ContentId) -> Result<Vec<u8>, StoreError> {
-        let place = self
-            .index
-            .borrow_mut()
-            .place(id)?
-            .ok_or(StoreError::Missing { id: *id })?;
-        let detail = match self.read_place(&place)? {
-            Ok((found, octets)) if found == *id => return Ok(octets),
-            Ok(_) => "another content lies there",
-            Err(detail) => detail,
-        };
-        if self.writer.is_some() && !place.damaged {
-            let mut index = self.index.borrow_mut();
-            let lookup = index.content_lookup(id);
-            index.mark(&[], &[lookup], 0)?;
-        }
-        Err(StoreError::Damaged {
-            id: *id,
-            path: segment::path(&self.dir, place.segment),
-            offset: place.offset,
-            detail,
-        })
-    }
-
-    fn read_place(
-        &self,
-        place: &Place,
-    ) -> Result<Result<(ContentId, Vec<u8>), &'static str>, StoreError> {
-        if place.segment == 0 {
-            return Ok(Err("no segment holds it"));
-        }
-        let segment = match self.reader(place.segment)? {
-            Ok(segment) => segment,
-            Err(detail) => return Ok(Err(detail)),
-        };
-        let header = match segment.frame_at(place.offset, place.sealed_len)? {
-            Ok(header) => header,
-            Err(detail) => return Ok(Err(detail)),
-        };
-        let mut buffer = Vec::new();
-        if let Err(detail) = segment.read_sealed(&header, &mut buffer)? {
-            return Ok(Err(detail));
-        }
-        Ok((|| {
-            let plaintext = frame::open(&segment.cipher, &header, &mut buffer)?;
-            let message = frame::message_parts(plaintext)?;
-            let octets = self.opener.borrow_mut().message(&message)?;
-            Ok((message.id, octets))
-        })())
-    }
-
-    fn reader(&self, number: u32) -> Result<Result<Arc<Segment>, &'static str>, StoreError> {
-        if let Some(segment) = self.readers.borrow().get(&number) {
-            return Ok(Ok(Arc::clone(segment)));
-        }
-        let segment = match self.open_segment(number)? {
-            Ok(segment) => Arc::new(segment),
-            Err(detail) => return Ok(Err(detail)),
-        };
-        let mut readers = self.readers.borrow_mut();
-        if readers.len() >= READERS {
-            readers.clear();
-        }
-        readers.insert(number, Arc::clone(&segment));
-        Ok(Ok(segment))
-    }
-
-    fn open_segment(&self, number: u32) -> Result<Result<Segment, &'static str>, StoreError> {
-        let mut index = self.index.borrow_mut();
-        let store_id = index.store_id;
-        let mut opened = Segment::open(&self.dir, number, &self.key)?;
-        if matches!(opened, Opened::Headless)
-            && let Some(salt) = index.salt(number)?
-        {
-            opened = Segment::open_by_salt(&self.dir, number, &self.key, store_id, salt)?;
-        }
-        Ok(match opened {
-            Opened::Segment(segment) if segment.store_id == store_id => Ok(segment),
-            Opened::Segment(_) => Err("the segment is another store's"),
-            Opened::Absent => Err("the segment is gone"),
-            Opened::Headless => Err("the segment has no readable header"),
-        })
     }
 
     /// Records that a content cannot be read, so that putting it again stores it anew.
@@ -602,72 +271,6 @@ impl Drop for Store {
         if uncommitted {
             self.rollback();
         }
-    }
-}
-
-impl Current {
-    fn begin(
-        dir: &Path,
-        number: u32,
-        store_id: [u8; 16],
-        key: &StoreKey,
-    ) -> Result<Self, StoreError> {
-        let segment = Segment::create(dir, number, store_id, key)?;
-        let stat = segment.stat()?;
-        Ok(Self {
-            segment,
-            committed: FIRST_FRAME,
-            end: FIRST_FRAME,
-            unwritten: Vec::new(),
-            stat,
-        })
-    }
-
-    /// Goes on with a segment that is as we left it; `None` where it is not.
-    fn resume(mut segment: Segment, row: &SegmentRow) -> Result<Option<Self>, StoreError> {
-        segment.file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&segment.path)
-            .map_err(io("opening", &segment.path))?;
-        let stat = segment.stat()?;
-        let clean = !row.healed && stat == row.stat && segment::unsigned(stat.size) == row.covered;
-        Ok(clean.then_some(Self {
-            segment,
-            committed: row.covered,
-            end: row.covered,
-            unwritten: Vec::new(),
-            stat,
-        }))
-    }
-
-    /// Adds a frame at the end. Small ones are gathered.
-    fn append(&mut self, frame: &[u8]) -> Result<(), StoreError> {
-        if self.unwritten.len().saturating_add(frame.len()) > GATHERED {
-            self.flush()?;
-        }
-        if frame.len() < GATHERED {
-            self.unwritten.extend_from_slice(frame);
-        } else {
-            self.write(frame, self.end)?;
-        }
-        self.end = self.end.saturating_add(octets(frame));
-        Ok(())
-    }
-
-    /// Writes what was gathered.
-    fn flush(&mut self) -> Result<(), StoreError> {
-        let at = self.end.saturating_sub(octets(&self.unwritten));
-        self.write(&self.unwritten, at)?;
-        self.unwritten.clear();
-        Ok(())
-    }
-
-    fn write(&self, frames: &[u8], at: u64) -> Result<(), StoreError> {
-        self.segment
-            .file
-            .write_all_at(frames, at)
-            .map_err(io("writing", &self.segment.path))
     }
 }
 

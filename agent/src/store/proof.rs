@@ -8,8 +8,9 @@ use super::error::StoreError;
 use super::frame::{self, FIRST_FRAME, Kind};
 use super::index::{Lookup, Salt, SegmentRow};
 use super::mend::{Mended, Wound};
+use super::piece::{Closing, Followed, PiecePlace, SealedPiece};
 use super::recover::named;
-use super::segment::{Found, Scan, Stat, unsigned};
+use super::segment::{Found, Scan, Segment, Stat, unsigned};
 use super::{ContentId, Store};
 
 /// Contents read between two notes of what was proved.
@@ -75,6 +76,8 @@ pub struct CheckReport {
     pub unreadable: u64,
     /// Octets at ends of segments that are no whole frame: what a crash left.
     pub torn_bytes: u64,
+    /// Octets of large messages that were broken off and never stored.
+    pub unfinished_bytes: u64,
     /// Numbers of segments that are gone or unreadable and held what is not stored elsewhere.
     pub lost_segments: Vec<u32>,
     /// Contents that cannot be read.
@@ -109,6 +112,13 @@ impl fmt::Display for CheckReport {
             if self.damaged.is_empty() {
                 f.write_str(" (nothing of them is needed any more)")?;
             }
+        }
+        if self.unfinished_bytes > 0 {
+            write!(
+                f,
+                "; {} octets of large messages that were broken off",
+                self.unfinished_bytes
+            )?;
         }
         let mended = &self.mended;
         if mended.membership_rewritten {
@@ -148,6 +158,7 @@ struct SegmentProof {
     lost: bool,
     beginning_damaged: bool,
     bytes: u64,
+    unfinished_bytes: u64,
 }
 
 impl Store {
@@ -191,8 +202,8 @@ impl Store {
             let (mut good, mut damaged) = (Vec::new(), Vec::new());
             for due in due {
                 let id = self.index.get_mut().due_id(&due)?;
-                match self.read_place(&due.place)? {
-                    Ok((found, _)) if found == id => {
+                match self.prove_place(&due.place)? {
+                    Ok(found) if found == id => {
                         good.push(due.lookup);
                         verified.messages += 1;
                         verified.bytes += due.place.raw_len;
@@ -244,6 +255,7 @@ impl Store {
             report.contents += u64::try_from(proof.good.len()).unwrap_or_default();
             report.membership_frames += proof.membership_frames;
             report.unreadable += proof.unreadable;
+            report.unfinished_bytes += proof.unfinished_bytes;
             if !proof.lost {
                 report.torn_bytes += unsigned(row.stat.size).saturating_sub(row.covered);
             }
@@ -327,6 +339,8 @@ impl Store {
             return Ok((good, None));
         };
         let mut opened: u64 = 0;
+        let mut known = None;
+        let mut large = Followed::default();
         let mut scan = Scan::new(&segment, FIRST_FRAME, row.covered);
         let mut buffer = Vec::new();
         let opener = self.opener.get_mut();
@@ -335,7 +349,11 @@ impl Store {
             let header = match found {
                 Found::Gap { from, to } => {
                     proof.unreadable += 1;
-                    proof.membership_lost |= !messages_fill(rows, from, to);
+                    let frames = match &known {
+                        Some(frames) => frames,
+                        None => known.insert(known_frames(&segment, rows)?),
+                    };
+                    proof.membership_lost |= !frames_fill(frames, from, to);
                     continue;
                 }
                 Found::Frame(header) => header,
@@ -351,6 +369,19 @@ impl Store {
                     good.insert(header.offset, index.content_lookup(&message.id));
                     Ok(())
                 }
+                Kind::Piece => {
+                    let piece = SealedPiece::of(plaintext)?;
+                    let octets = opener.piece(&piece)?;
+                    large.piece(&header, &piece, &octets);
+                    Ok(())
+                }
+                Kind::Closing => {
+                    let closing = Closing::decode(plaintext)?;
+                    if large.is_whole(&closing) {
+                        good.insert(header.offset, index.content_lookup(&closing.id));
+                    }
+                    Ok(())
+                }
                 Kind::Membership => {
                     super::event::decode_batch(&opener.membership(plaintext)?)?;
                     proof.membership_frames += 1;
@@ -360,13 +391,14 @@ impl Store {
             });
             if proved.is_err() {
                 proof.unreadable += 1;
-                proof.membership_lost |= header.kind != Kind::Message;
+                proof.membership_lost |= matches!(header.kind, Kind::Membership | Kind::Unknown(_));
             } else {
                 opened += 1;
             }
             proof.bytes += header.end() - header.offset;
             progress(header.end());
         }
+        proof.unfinished_bytes = large.unfinished_bytes();
         if segment.proved || opened > 0 {
             proof.beginning_damaged = !segment.has_whole_beginning(&self.key)?;
             proof.bytes += FIRST_FRAME;
@@ -386,12 +418,37 @@ impl Store {
     }
 }
 
-/// Whether the frames of known messages fill a run of octets, so that no other frame can have been there.
-fn messages_fill(rows: &[(Lookup, super::index::Place)], from: u64, to: u64) -> bool {
-    let mut at = from;
+/// The frames in a segment that known contents lie in, as far as they can be told, by place.
+fn known_frames(
+    segment: &Segment,
+    rows: &[(Lookup, super::index::Place)],
+) -> Result<Vec<PiecePlace>, StoreError> {
+    let mut frames = Vec::with_capacity(rows.len());
     for (_, place) in rows {
-        if place.offset == at {
-            at = at.saturating_add(40).saturating_add(place.sealed_len);
+        let Ok(sealed_len) = u32::try_from(place.sealed_len) else {
+            continue;
+        };
+        let frame = PiecePlace {
+            offset: place.offset,
+            sealed_len,
+        };
+        frames.push(frame);
+        if place.stored_len > frame.stored_len()
+            && let Ok(closing) = segment.closing_at(frame)?
+        {
+            frames.extend(closing.pieces);
+        }
+    }
+    frames.sort_unstable_by_key(|frame| frame.offset);
+    Ok(frames)
+}
+
+/// Whether frames of known contents fill a run of octets, so that no other frame can have been there.
+fn frames_fill(frames: &[PiecePlace], from: u64, to: u64) -> bool {
+    let mut at = from;
+    for frame in frames {
+        if frame.offset == at && at < to {
+            at = frame.end();
         }
     }
     at == to

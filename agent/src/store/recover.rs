@@ -12,8 +12,10 @@ use super::event::{Event, decode_batch};
 use super::frame::{self, FIRST_FRAME, Kind, Opener};
 use super::index::{self, Index, NewContent, Salt, SegmentRow, Unusable};
 use super::key::{StoreKey, random};
+use super::opener;
+use super::piece::{Closing, Followed, SealedPiece};
 use super::segment::{self, Found, Opened, Scan, Segment, Stat};
-use super::{Current, opener};
+use super::write::Current;
 
 /// Frames taken into the index with one transaction.
 const REPLAY_BATCH: usize = 4096;
@@ -42,6 +44,8 @@ pub struct Recovery {
     pub frames: u64,
     /// Octets at ends of segments that are no whole frame: what a crash left. They stay where they are.
     pub torn_bytes: u64,
+    /// Octets of large messages that were broken off. They were never stored, and stay where they are.
+    pub unfinished_bytes: u64,
     /// Frames, or runs of octets between frames, that cannot be read.
     pub unreadable: u64,
     /// Numbers of segments that the index knows and whose files are gone.
@@ -108,9 +112,17 @@ pub(super) fn index_for_reading(dir: &Path, key: &StoreKey) -> Result<Index, Sto
         });
     }
     let store_id = identify(dir, &numbers, key)?;
-    Index::open(&index_path(dir), key, store_id, false)?.map_err(|_| StoreError::IndexDamaged {
-        detail: "it is missing or cannot be opened",
-    })
+    let mut index = Index::open(&index_path(dir), key, store_id, false)?.map_err(|_| {
+        StoreError::IndexDamaged {
+            detail: "it is missing or cannot be opened",
+        }
+    })?;
+    if index.is_older() {
+        return Err(StoreError::IndexOlder {
+            dir: dir.to_owned(),
+        });
+    }
+    Ok(index)
 }
 
 /// Which store the segments are, as the first readable header says; proves that the key is its.
@@ -199,6 +211,7 @@ pub(super) fn recover(
             index = ?recovery.index,
             frames = recovery.frames,
             torn_bytes = recovery.torn_bytes,
+            unfinished_bytes = recovery.unfinished_bytes,
             unreadable = recovery.unreadable,
             lost_segments = recovery.lost_segments.len(),
             "the store was brought up to date at opening"
@@ -314,6 +327,7 @@ impl Recovery {
     fn add(&mut self, replayed: &Replayed) {
         self.frames += replayed.frames;
         self.torn_bytes += replayed.torn_bytes;
+        self.unfinished_bytes += replayed.unfinished_bytes;
         self.unreadable += replayed.unreadable;
     }
 }
@@ -339,6 +353,13 @@ impl fmt::Display for Recovery {
                 f,
                 "; {} octets at the end of a segment were never committed",
                 self.torn_bytes
+            )?;
+        }
+        if self.unfinished_bytes > 0 {
+            write!(
+                f,
+                "; {} octets of large messages were broken off and never stored",
+                self.unfinished_bytes
             )?;
         }
         named(f, "header written back in segment", &self.restored_headers)?;
@@ -392,6 +413,7 @@ struct Replayed {
     row: SegmentRow,
     frames: u64,
     torn_bytes: u64,
+    unfinished_bytes: u64,
     unreadable: u64,
 }
 
@@ -410,6 +432,7 @@ fn replay(
     let mut contents: Vec<NewContent> = Vec::new();
     let mut events: Vec<Event> = Vec::new();
     let mut buffer = Vec::new();
+    let mut large = Followed::default();
     let mut unreadable_since_good = 0;
     while let Some(found) = scan.next()? {
         let taken = match found {
@@ -419,6 +442,7 @@ fn replay(
                     Ok(()) => frame::open(&segment.cipher, &header, &mut buffer),
                     Err(detail) => Err(detail),
                 };
+                let mut closing = None;
                 let taken = read.and_then(|plaintext| match header.kind {
                     Kind::Message => {
                         let message = frame::message_parts(plaintext)?;
@@ -428,7 +452,16 @@ fn replay(
                             offset: header.offset,
                             sealed_len: u64::from(header.sealed_len),
                             raw_len: u64::from(message.raw_len),
+                            stored_len: header.end().saturating_sub(header.offset),
                         });
+                        Ok(())
+                    }
+                    Kind::Piece => {
+                        large.piece(&header, &SealedPiece::of(plaintext)?, &[]);
+                        Ok(())
+                    }
+                    Kind::Closing => {
+                        closing = Some(Closing::decode(plaintext)?);
                         Ok(())
                     }
                     Kind::Membership => {
@@ -437,6 +470,12 @@ fn replay(
                     }
                     Kind::Unknown(_) => Ok(()),
                 });
+                // The first pieces can lie before what is gone through. Without one it is no content.
+                if let Some(closing) = closing
+                    && (large.has_all(&closing) || segment.has_pieces(&closing)?)
+                {
+                    contents.push(closing.content(segment.number, &header));
+                }
                 if taken.is_ok() {
                     row.covered = header.end();
                     frames += 1;
@@ -462,6 +501,7 @@ fn replay(
         row,
         frames,
         torn_bytes: end.saturating_sub(row.covered),
+        unfinished_bytes: large.unfinished_bytes(),
         unreadable,
     })
 }
@@ -500,7 +540,7 @@ pub fn rebuild_index(
             }
         },
     };
-    rebuild(dir, key, store_id, &numbers, &mut progress)
+    rebuild(dir, key, store_id, &numbers, &mut progress).map_err(|error| error.in_folder(dir))
 }
 
 /// The salts of headers as the old index knows them, if it can still be asked.

@@ -11,7 +11,7 @@ use aws_lc_rs::aead::LessSafeKey;
 use super::error::{self, StoreError};
 use super::frame::{
     FIRST_FRAME, FRAME_HEADER, FRAME_MAGIC, FrameHeader, HeaderFound, SECOND_HEADER,
-    SEGMENT_HEADER, SegmentHeader,
+    SEGMENT_HEADER, SegmentHeader, VERSION,
 };
 use super::index::Salt;
 use super::key::{StoreKey, random, sync_folder};
@@ -87,6 +87,8 @@ pub(super) fn list(dir: &Path) -> Result<Vec<u32>, StoreError> {
 
 /// A segment open for reading, with its cipher.
 pub(super) struct Segment {
+    /// What its header says; the newest where it has none, which any other can be read as.
+    pub(super) version: u16,
     pub(super) number: u32,
     pub(super) path: PathBuf,
     pub(super) file: File,
@@ -133,6 +135,7 @@ impl Segment {
             }
             let cipher = key.segment_cipher(&header.store_id, &header.salt)?;
             return Ok(Opened::Segment(Self {
+                version: header.version,
                 number,
                 path,
                 file,
@@ -156,6 +159,7 @@ impl Segment {
         let path = path(dir, number);
         let file = File::open(&path).map_err(error::io("opening", &path))?;
         Ok(Opened::Segment(Self {
+            version: VERSION,
             number,
             path,
             file,
@@ -169,6 +173,7 @@ impl Segment {
     /// What a segment has before its first frame.
     fn beginning(&self, key: &StoreKey) -> Vec<u8> {
         beginning(&SegmentHeader {
+            version: self.version,
             number: self.number,
             store_id: self.store_id,
             salt: self.salt,
@@ -216,6 +221,7 @@ impl Segment {
         let mut salt = [0; 32];
         random(&mut salt)?;
         let header = SegmentHeader {
+            version: VERSION,
             number,
             store_id,
             salt,
@@ -242,6 +248,7 @@ impl Segment {
         sync_folder(dir)?;
         let cipher = Arc::new(key.segment_cipher(&store_id, &salt)?);
         Ok(Self {
+            version: VERSION,
             number,
             path,
             file,

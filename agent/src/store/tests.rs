@@ -1,15 +1,24 @@
 //! The store as a whole: crashes, damage, locks, keys, and that the segments alone say everything.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::frame::{FIRST_FRAME, Kind};
+use super::piece::{Closing, PiecePlace};
+use super::segment::{Found, Opened, Scan};
 use super::*;
 
 mod damage;
+mod large;
+mod pieces;
+mod random;
+mod room;
+mod versions;
 
 const T: &str = "info";
 
@@ -82,11 +91,80 @@ fn add(n: u32, content: ContentId, size: usize) -> Event {
     }
 }
 
+/// The same, handed over in parts.
+fn store_large(store: &mut Store, n: u32, parts: usize) -> ContentId {
+    let octets = mail(n);
+    let mut large = store.begin_large();
+    for part in octets.chunks(parts) {
+        large.write(store, part).unwrap();
+    }
+    let put = large.finish(store).unwrap();
+    assert_eq!(put.id, ContentId::of(&octets));
+    store.record(add(n, put.id, octets.len())).unwrap();
+    put.id
+}
+
 fn store_mail(store: &mut Store, n: u32) -> ContentId {
     let octets = mail(n);
     let put = store.put(&octets).unwrap();
     store.record(add(n, put.id, octets.len())).unwrap();
     put.id
+}
+
+/// Octets that do not compress, so that frames have the size of what is in them.
+fn noise(n: u8, length: usize) -> Vec<u8> {
+    let mut octets = vec![0; length];
+    blake3::Hasher::new()
+        .update(&[n])
+        .finalize_xof()
+        .fill(&mut octets);
+    octets
+}
+
+/// Messages of more than 100 octets are in pieces.
+fn in_pieces() -> Bench {
+    let mut bench = Bench::new();
+    bench.options.piece_bytes = 100;
+    bench
+}
+
+fn put_large(store: &mut Store, octets: &[u8]) -> ContentId {
+    let mut large = store.begin_large();
+    for part in octets.chunks(33) {
+        large.write(store, part).unwrap();
+    }
+    large.finish(store).unwrap().id
+}
+
+/// The frames of a segment, by kind and place.
+fn frames(bench: &Bench, number: u32) -> Vec<(Kind, PiecePlace)> {
+    let Opened::Segment(segment) = Segment::open(&bench.dir, number, &key()).unwrap() else {
+        panic!("a segment");
+    };
+    let end = fs::metadata(&segment.path).unwrap().len();
+    let mut scan = Scan::new(&segment, FIRST_FRAME, end);
+    let mut frames = Vec::new();
+    while let Some(found) = scan.next().unwrap() {
+        let Found::Frame(header) = found else {
+            panic!("a frame");
+        };
+        frames.push((header.kind, PiecePlace::of(&header)));
+    }
+    frames
+}
+
+fn file_len(bench: &Bench, number: u32) -> u64 {
+    fs::metadata(bench.segment(number)).unwrap().len()
+}
+
+fn closing_of(store: &Store, id: &ContentId) -> Closing {
+    let place = store.index.borrow_mut().place(id).unwrap().unwrap();
+    let segment = store.open_segment(place.segment).unwrap().unwrap();
+    let frame = PiecePlace {
+        offset: place.offset,
+        sealed_len: u32::try_from(place.sealed_len).unwrap(),
+    };
+    segment.closing_at(frame).unwrap().unwrap()
 }
 
 /// Everything that the store says: members by id, and whether each content can be read.
@@ -102,6 +180,24 @@ fn state(store: &Store) -> BTreeMap<MemberId, (Member, bool)> {
             (member.member, (member, read.is_ok()))
         })
         .collect()
+}
+
+/// That the totals which the index keeps are what counting gives.
+fn count(bench: &Bench) {
+    use diesel::prelude::*;
+    let path = bench.dir.join("index.sqlite");
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let wrong: i64 = diesel::dsl::sql::<diesel::sql_types::BigInt>(
+        "SELECT count(*) FROM totals WHERE (contents, raw_bytes, stored_bytes) IS NOT (
+            SELECT count(*), coalesce(sum(raw_len), 0), coalesce(sum(stored_len), 0)
+            FROM contents WHERE segment > 0
+        ) OR damaged <> (SELECT count(*) FROM contents WHERE verified_at = -1)
+        OR live <> (SELECT count(*) FROM members WHERE live)
+        OR tombstones <> (SELECT count(*) FROM members WHERE NOT live)",
+    )
+    .get_result(&mut connection)
+    .unwrap();
+    assert_eq!(wrong, 0);
 }
 
 #[test]
@@ -268,11 +364,12 @@ fn crash_child() {
     };
     let options = Options {
         segment_bytes: 20_000,
+        piece_bytes: 100,
     };
     let mut store = Store::open_with(&PathBuf::from(dir), &key(), options).unwrap();
     let first = u32::try_from(store.members(T).unwrap().len()).unwrap();
     for n in first.. {
-        store_mail(&mut store, n);
+        store_large(&mut store, n, 37);
         store.commit().unwrap();
         println!("committed {n}");
     }
@@ -632,113 +729,4 @@ fn too_long_a_record_is_refused_alone() {
     assert!(matches!(error, Err(StoreError::RecordTooLong)));
     store.commit().unwrap();
     assert_eq!(store.members(T).unwrap().len(), 1);
-}
-
-/// A small store of three segments, and what it says.
-fn small() -> (Bench, BTreeMap<MemberId, (Member, bool)>) {
-    let mut bench = Bench::new();
-    bench.options.segment_bytes = 1;
-    let mut store = bench.open();
-    for n in 0..3 {
-        store_mail(&mut store, n);
-        store.commit().unwrap();
-    }
-    let before = state(&store);
-    drop(store);
-    (bench, before)
-}
-
-/// Opens what is left of a damaged store. Whatever it still gives must be right; `state` itself asserts
-/// that a message read is the one asked for.
-fn judge(bench: &Bench, before: &BTreeMap<MemberId, (Member, bool)>, spared: &[u32]) {
-    let mut store = match bench.try_open() {
-        Ok(store) => store,
-        Err(StoreError::Unreadable { .. }) => return,
-        Err(error) => panic!("{error}"),
-    };
-    store.inspect(1000).unwrap();
-    let after = state(&store);
-    for (id, (member, _)) in &after {
-        assert_eq!(Some(member), before.get(id).map(|(member, _)| member));
-    }
-    for n in spared {
-        assert!(after.get(&member_id(*n)).is_some_and(|(_, good)| *good));
-    }
-    // What was lost can be put again.
-    for n in 0..3 {
-        store_mail(&mut store, n);
-    }
-    store.commit().unwrap();
-    assert_eq!(&state(&store), before);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn random_flips_cost_only_their_frames(
-        at in 0_u64..1_000_000, number in 1_u32..4, with_index: bool,
-    ) {
-        let (bench, before) = small();
-        let length = fs::metadata(bench.segment(number)).unwrap().len();
-        bench.flip(number, at % length);
-        if !with_index {
-            bench.without_index();
-        }
-        let spared: Vec<u32> = (0..3).filter(|n| n + 1 != number).collect();
-        judge(&bench, &before, &spared);
-    }
-
-    #[test]
-    fn cuts_cost_only_what_lay_behind(
-        at in 0_u64..1_000_000, number in 1_u32..4, with_index: bool,
-    ) {
-        let (bench, before) = small();
-        let file = fs::OpenOptions::new().write(true).open(bench.segment(number)).unwrap();
-        file.set_len(at % file.metadata().unwrap().len()).unwrap();
-        if !with_index {
-            bench.without_index();
-        }
-        let spared: Vec<u32> = (0..3).filter(|n| n + 1 != number).collect();
-        judge(&bench, &before, &spared);
-    }
-
-    #[test]
-    fn the_segments_alone_say_what_the_index_said(
-        steps in proptest::collection::vec((0_u8..7, 0_u32..8, 0_u8..5), 1..60),
-    ) {
-        let mut bench = Bench::new();
-        bench.options.segment_bytes = 6000;
-        let mut store = bench.open();
-        for (what, n, variant) in steps {
-            let member = member_id(n);
-            let folder = LogicalFolder::from_components(None, [format!("f{variant}").as_str()]);
-            let flags = Flags::from_words(["\\Seen", "a", "b"].into_iter().take(usize::from(variant)));
-            match what {
-                0 | 1 => {
-                    let octets = mail(u32::from(variant) * 7);
-                    let id = store.put(&octets).unwrap().id;
-                    store.record(add(n, id, octets.len())).unwrap();
-                }
-                2 => store.record(Event::Flags { member, flags }).unwrap(),
-                3 => store.record(Event::Move { member, folder }).unwrap(),
-                4 => store.record(Event::Tombstone { member, at: i64::from(variant) }).unwrap(),
-                5 => store.record(Event::Revive { member, folder, flags }).unwrap(),
-                _ => store.commit().unwrap(),
-            }
-        }
-        store.commit().unwrap();
-        let before = state(&store);
-        let counts = store.stats().unwrap();
-        drop(store);
-        prop_assert_eq!(state(&bench.open()), before.clone());
-        rebuild_index(&bench.dir, &key(), |_, _| {}).unwrap();
-        let store = bench.open();
-        prop_assert_eq!(state(&store), before);
-        let rebuilt = store.stats().unwrap();
-        prop_assert_eq!(
-            (rebuilt.messages, rebuilt.tombstones, rebuilt.contents, rebuilt.raw_bytes),
-            (counts.messages, counts.tombstones, counts.contents, counts.raw_bytes)
-        );
-    }
 }

@@ -75,9 +75,10 @@ fn a_lost_segment_is_named_until_nothing_needs_it_and_then_forgotten() {
     assert!(store.check(120, |_, _| {}).unwrap().is_good());
 }
 
-/// A store with one segment of 20 messages, closed; what it says, and its octets.
+/// A store with one segment of 20 messages, half of them in pieces, closed; what it says, and its octets.
 fn twenty() -> (Bench, BTreeMap<MemberId, (Member, bool)>, Vec<u8>) {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
+    bench.options.piece_bytes = 300;
     let mut store = bench.open();
     for n in 0..20 {
         store_mail(&mut store, n);
