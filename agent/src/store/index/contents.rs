@@ -1,6 +1,6 @@
 //! Where each content lies, when it was last proved, and what all of them come to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 use diesel::upsert::excluded;
@@ -173,11 +173,19 @@ impl Index {
         Ok(())
     }
 
-    /// Members may name contents that no segment has (any more): each gets a row that says so.
-    pub(super) fn put_placeholders(&mut self, events: &[Event]) -> Result<(), StoreError> {
+    /// Members may name contents that no segment has (any more): each gets a row that says so. Those that
+    /// came with them have one.
+    pub(super) fn put_placeholders(
+        &mut self,
+        new: &[NewContent],
+        events: &[Event],
+    ) -> Result<(), StoreError> {
+        let new: HashSet<ContentId> = new.iter().map(|new| new.id).collect();
         let mut named: HashMap<Lookup, (ContentId, u32)> = HashMap::new();
         for event in events {
-            if let Event::Add { content, size, .. } = event {
+            if let Event::Add { content, size, .. } = event
+                && !new.contains(content)
+            {
                 named.insert(self.content_lookup(content), (*content, *size));
             }
         }

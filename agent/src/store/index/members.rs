@@ -32,7 +32,6 @@ struct MemberRow {
 
 impl Index {
     pub(super) fn put_events(&mut self, events: &[Event]) -> Result<(), StoreError> {
-        self.put_placeholders(events)?;
         let mut order: Vec<Lookup> = Vec::new();
         let mut states: HashMap<Lookup, Option<MemberState>> = HashMap::new();
         for event in events {

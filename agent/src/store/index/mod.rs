@@ -282,6 +282,7 @@ impl Index {
     ) -> Result<(), StoreError> {
         self.transaction("writing to", |index| {
             index.put_contents(new)?;
+            index.put_placeholders(new, events)?;
             index.put_events(events)?;
             index.write_segment(segment)
         })
