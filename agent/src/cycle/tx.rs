@@ -13,6 +13,7 @@ use super::{Round, Site};
 use crate::clock;
 use crate::config::TriangleConfig;
 use crate::error::AgentError;
+use crate::execute::{LARGE, identify_large};
 use crate::imap::{BodyEvent, wire};
 use crate::ledger::{Quarantined, RepairRow};
 use crate::plan::budget::{Left, read_within};
@@ -312,6 +313,28 @@ impl Round<'_> {
                 .take_while(|uid| left.take(size(uid)))
                 .collect();
             let broken_off = uids.len() < all;
+            let (large, uids): (Vec<u32>, Vec<u32>) = uids
+                .into_iter()
+                .partition(|uid| size(uid) >= u64::from(LARGE));
+            for uid in large {
+                let length = there.get(&uid).copied().unwrap_or(0);
+                let Some(content) = identify_large(link, uid, length).await? else {
+                    continue;
+                };
+                let at = Place {
+                    folder: folder.known.id,
+                    generation: folder.known.generation,
+                    uid,
+                };
+                let now = clock::now_s();
+                let mut ledger = self.site.ledger.borrow_mut();
+                if known.get(&uid) == Some(&content) {
+                    ledger.verified(&[at], now)?;
+                } else {
+                    ledger.found_altered(at, content, now)?;
+                }
+                count += 1;
+            }
             for set in uids
                 .chunks(link.endpoint().meter.at_once(200))
                 .flat_map(|some| wire::uid_sets(some, 4000))

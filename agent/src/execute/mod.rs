@@ -5,10 +5,13 @@
 //! journal in the ledger, then the target, then the ledger's note of the copies.
 
 mod journal;
+mod large;
 mod reader;
 mod step;
 mod transfer;
 mod writer;
+
+pub(crate) use large::{LARGE, identify_large};
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

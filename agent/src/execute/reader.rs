@@ -9,6 +9,7 @@ use maildreieck_api_spec::vocabulary::Class;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Execution;
+use super::large::{Fetched, LARGE, Stored};
 use super::transfer::{length, room, to_usize};
 use crate::clock;
 use crate::error::AgentError;
@@ -31,6 +32,8 @@ pub(super) struct Group {
     pub logical: LogicalFolder,
     pub source: Place,
     pub messages: Vec<(Body, OwnedSemaphorePermit)>,
+    /// Those that are in the store already, piece by piece.
+    pub large: Vec<Stored>,
 }
 
 /// A folder to read from.
@@ -46,6 +49,8 @@ struct From<'a> {
 enum Ask {
     Open(usize),
     Bodies(String),
+    /// By UID and size.
+    Large(u32, u32),
 }
 
 impl Execution<'_> {
@@ -63,7 +68,10 @@ impl Execution<'_> {
             let (mailbox, known) = self.source_folder(logical)?;
             asks.push_back(Ask::Open(folders.len()));
             let at_once = link.endpoint().meter.at_once(ASK_MESSAGES);
-            asks.extend(sets(copies, at_once).into_iter().map(Ask::Bodies));
+            let (large, small): (Vec<Copy>, Vec<Copy>) =
+                copies.iter().cloned().partition(|copy| copy.size >= LARGE);
+            asks.extend(sets(&small, at_once).into_iter().map(Ask::Bodies));
+            asks.extend(large.iter().map(|copy| Ask::Large(copy.uid, copy.size)));
             folders.push(From {
                 logical,
                 mailbox,
@@ -88,9 +96,15 @@ impl Execution<'_> {
         loop {
             while asked.len() < AHEAD
                 && !hold.groups.is_closed()
+                && (asked.is_empty() || !matches!(asks.front(), Some(Ask::Large(..))))
                 && let Some(ask) = asks.pop_front()
             {
                 let tag = match &ask {
+                    // It is read with nothing else on its way.
+                    Ask::Large(uid, size) => {
+                        hold.take_large(link, *uid, *size).await?;
+                        continue;
+                    }
                     Ask::Open(index) => match folders.get(*index) {
                         Some(folder) => link.ask_to_open(folder.mailbox).await?,
                         None => continue,
@@ -110,6 +124,7 @@ impl Execution<'_> {
                         hold.from = Some(folder).filter(|_| same);
                     }
                 }
+                Some((_, Ask::Large(..))) => {}
                 Some((tag, Ask::Bodies(_))) => loop {
                     match link.next_body(&tag).await? {
                         BodyEvent::End => break,
@@ -181,14 +196,35 @@ impl Hold<'_, '_> {
         Ok(())
     }
 
+    /// Reads a large message into the store.
+    async fn take_large(&mut self, link: &mut Link, uid: u32, size: u32) -> Result<(), AgentError> {
+        if self.from.is_none() || self.groups.is_closed() {
+            return Ok(());
+        }
+        self.pass_on().await;
+        match self.execution.fetch_large(link, uid, size).await? {
+            Fetched::Stored(stored) => self.pass(Vec::new(), vec![stored]).await,
+            Fetched::Gone => {}
+            Fetched::Unequal => self.put_aside(uid)?,
+        }
+        Ok(())
+    }
+
     async fn pass_on(&mut self) {
         self.bytes = 0;
         let messages = std::mem::take(&mut self.messages);
-        if let Some(from) = self.from.filter(|_| !messages.is_empty()) {
+        if !messages.is_empty() {
+            self.pass(messages, Vec::new()).await;
+        }
+    }
+
+    async fn pass(&self, messages: Vec<(Body, OwnedSemaphorePermit)>, large: Vec<Stored>) {
+        if let Some(from) = self.from {
             let group = Group {
                 logical: from.logical.clone(),
                 source: from.source,
                 messages,
+                large,
             };
             // Nobody may take it any more: then it is read again by a later run.
             let _ = self.groups.send(group).await;

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use maildreieck_api_spec::vocabulary::Class;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::large::{LARGE, Stored};
 use super::reader::Group;
 use super::{Done, Execution};
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Body, Link, Mailbox};
+use crate::imap::{Link, Mailbox};
 use crate::ledger::{KnownFolder, NewRow};
 use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
 use crate::plan::mirror::{Plan, Send};
@@ -187,31 +188,45 @@ impl Execution<'_> {
             logical,
             source,
             messages,
+            large,
         } = group;
         let (mailbox, known) = self.source_folder(&logical)?;
         let (mailbox, uidvalidity) = (mailbox.as_str().to_owned(), known.uidvalidity);
         let triangle: Box<str> = self.triangle.into();
         let store = move |store: &mut Store| {
-            let mut kept = Vec::with_capacity(messages.len());
+            let mut kept = Vec::with_capacity(messages.len() + large.len());
             for (body, permit) in messages {
                 let content = store.put(&body.octets)?.id;
+                let stored = Stored {
+                    uid: body.uid,
+                    size: length(&body.octets),
+                    date: body.date,
+                    flags: body.flags,
+                    content,
+                };
+                let octets = body.octets;
+                kept.push((stored, Some(Load { octets, permit })));
+            }
+            kept.extend(large.into_iter().map(|stored| (stored, None)));
+            let mut members = Vec::with_capacity(kept.len());
+            for (stored, _) in &kept {
                 let generation = source.generation;
-                let member = MemberId::of(&triangle, &mailbox, uidvalidity, generation, body.uid);
+                let member = MemberId::of(&triangle, &mailbox, uidvalidity, generation, stored.uid);
                 store.record(Event::Add {
                     member,
                     triangle: triangle.clone(),
                     folder: logical.clone(),
-                    content,
-                    date: body.date,
-                    flags: body.flags.clone(),
-                    size: length(&body.octets),
+                    content: stored.content,
+                    date: stored.date,
+                    flags: stored.flags.clone(),
+                    size: stored.size,
                 })?;
-                kept.push((body, permit, content, member));
+                members.push(member);
             }
             store.commit()?;
-            Ok(kept)
+            Ok((kept, members))
         };
-        let kept = self.store.with(store).await?;
+        let (kept, members) = self.store.with(store).await?;
         let now = clock::now_s();
         let refused = self
             .ledger
@@ -219,14 +234,15 @@ impl Execution<'_> {
             .refused_keywords(self.triangle, self.target_corner)?;
         let mut rows = Vec::with_capacity(kept.len());
         let mut items = Vec::with_capacity(kept.len());
-        for (body, permit, content, member) in kept {
-            let Body {
+        for ((stored, load), member) in kept.into_iter().zip(members) {
+            let Stored {
                 uid,
+                size,
                 date,
                 flags,
-                octets,
-            } = body;
-            let (at, size) = (Place { uid, ..source }, length(&octets));
+                content,
+            } = stored;
+            let at = Place { uid, ..source };
             rows.push(NewRow {
                 at,
                 content,
@@ -245,7 +261,7 @@ impl Execution<'_> {
                 flags: flags
                     .retain_keywords(|k| !refused.contains(&k.as_str().to_ascii_lowercase())),
                 repair: None,
-                load: Some(Load { octets, permit }),
+                load,
             });
         }
         Ok((items, rows))
@@ -261,9 +277,15 @@ impl Execution<'_> {
     }
 
     async fn read_back(&self, send: &Send, budget: &Arc<Semaphore>) -> Result<Item, AgentError> {
-        let permit = Arc::clone(budget).acquire_many_owned(room(send.size)).await;
-        let permit = permit.map_err(|_| AgentError::Internal("the memory budget was closed"))?;
-        let octets = self.octets(send.content).await?;
+        let load = if send.size < LARGE {
+            let permit = Arc::clone(budget).acquire_many_owned(room(send.size)).await;
+            let permit =
+                permit.map_err(|_| AgentError::Internal("the memory budget was closed"))?;
+            let octets = self.octets(send.content).await?;
+            Some(Load { octets, permit })
+        } else {
+            None
+        };
         Ok(Item {
             source: send.source,
             content: send.content,
@@ -271,11 +293,11 @@ impl Execution<'_> {
             date: send.date,
             flags: send.flags.clone(),
             repair: send.repair,
-            load: Some(Load { octets, permit }),
+            load,
         })
     }
 
-    pub(super) async fn octets(&self, content: ContentId) -> Result<Vec<u8>, AgentError> {
+    async fn octets(&self, content: ContentId) -> Result<Vec<u8>, AgentError> {
         self.store
             .with(move |store| Ok(store.read(&content)?))
             .await

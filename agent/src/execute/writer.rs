@@ -194,21 +194,15 @@ impl Execution<'_> {
         item: &mut Item,
         shapes: &Shapes,
     ) -> Result<AppendTag, AgentError> {
-        let octets = match item.load.take() {
-            Some(load) => {
-                let append = AppendItem {
-                    flags: &item.flags,
-                    date: item.date,
-                    octets: &load.octets,
-                };
-                return Ok(link.add(&folder.mailbox, append, shapes).await?);
-            }
-            None => self.octets(item.content).await?,
+        let Some(load) = item.load.take() else {
+            return self
+                .append_stored(link, &folder.mailbox, item, shapes)
+                .await;
         };
         let append = AppendItem {
             flags: &item.flags,
             date: item.date,
-            octets: &octets,
+            octets: &load.octets,
         };
         Ok(link.add(&folder.mailbox, append, shapes).await?)
     }

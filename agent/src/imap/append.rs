@@ -31,6 +31,17 @@ pub struct AppendItem<'a> {
     pub octets: &'a [u8],
 }
 
+/// What stands before a message's octets.
+#[derive(Debug, Clone, Copy)]
+pub struct AppendHead<'a> {
+    /// Flags and keywords.
+    pub flags: &'a Flags,
+    /// INTERNALDATE.
+    pub date: InternalDate,
+    /// How many octets follow.
+    pub length: usize,
+}
+
 /// Where a message came to lie (RFC 4315); `None` where the server does not say.
 pub type Appended = Option<(u32, u32)>;
 
@@ -59,6 +70,8 @@ pub(super) struct Appending {
     mailbox: Mailbox,
     /// What is not written yet.
     pending: Vec<u8>,
+    /// Octets of the message announced last that are still to come.
+    lacking: usize,
 }
 
 impl Link {
@@ -79,24 +92,47 @@ impl Link {
         item: AppendItem<'_>,
         shapes: &Shapes,
     ) -> Result<AppendTag, ImapError> {
+        let head = AppendHead {
+            flags: item.flags,
+            date: item.date,
+            length: item.octets.len(),
+        };
+        let (tag, goes_on) = self.announce(mailbox, head, shapes).await?;
+        if goes_on {
+            self.octets(item.octets).await?;
+        }
+        Ok(tag)
+    }
+
+    /// The same up to a message's octets, which are to follow with [`Link::octets`] unless this says that the
+    /// command was refused before them.
+    ///
+    /// # Errors
+    /// As [`Link::add`].
+    pub async fn announce(
+        &mut self,
+        mailbox: &Mailbox,
+        head: AppendHead<'_>,
+        shapes: &Shapes,
+    ) -> Result<(AppendTag, bool), ImapError> {
         self.endpoint.meter.turn(1).await;
         if self.endpoint.corner == Corner::Standby {
-            self.endpoint.meter.count(item.octets.len());
+            self.endpoint.meter.count(head.length);
         }
         let goes_on = |open: &Appending| open.mailbox == *mailbox && self.takes_batches();
         if !self.appending.as_ref().is_some_and(goes_on) {
             self.end_append().await?;
         }
-        let added = self.add_to_open(mailbox, item, shapes).await;
-        added.map_err(|e| in_folder(e, Some(mailbox)))
+        let announced = self.announce_in_open(mailbox, head, shapes).await;
+        announced.map_err(|e| in_folder(e, Some(mailbox)))
     }
 
-    async fn add_to_open(
+    async fn announce_in_open(
         &mut self,
         mailbox: &Mailbox,
-        item: AppendItem<'_>,
+        head: AppendHead<'_>,
         shapes: &Shapes,
-    ) -> Result<AppendTag, ImapError> {
+    ) -> Result<(AppendTag, bool), ImapError> {
         let mut open = match self.appending.take() {
             Some(open) => open,
             None => {
@@ -106,40 +142,71 @@ impl Link {
                     pending: format!("{tag} APPEND {}", mailbox.quoted()).into_bytes(),
                     mailbox: mailbox.clone(),
                     tag,
+                    lacking: 0,
                 }
             }
         };
-        let shape = shape(mailbox, item.flags);
-        let literal = self.literal(item.octets.len(), shapes.borrow().contains(&shape));
-        let head = append_head(item.flags, item.date, item.octets.len(), literal);
-        let head = head.ok_or_else(|| {
+        self.nothing_lacks(&open)?;
+        let shape = shape(mailbox, head.flags);
+        let literal = self.literal(head.length, shapes.borrow().contains(&shape));
+        let line = append_head(head.flags, head.date, head.length, literal);
+        let line = line.ok_or_else(|| {
             let text = "a date that the protocol cannot express";
             self.error(Kind::Unexpected, "APPEND", text)
         })?;
-        open.pending.extend_from_slice(head.as_bytes());
+        open.pending.extend_from_slice(line.as_bytes());
         let tag = AppendTag(open.tag.clone());
         if literal == Literal::Synchronising {
             self.write_out(&mut open).await?;
             self.until_plus("APPEND", &open.tag).await?;
             if self.answers.contains_key(&open.tag) {
                 // Refused before there were octets: the command is over, and the connection as good as new.
-                return Ok(tag);
+                return Ok((tag, false));
             }
             shapes.borrow_mut().insert(shape);
         }
-        if item.octets.len() > WRITE_BYTES {
-            self.write_out(&mut open).await?;
-            self.write_listening("APPEND", &open.tag, item.octets)
-                .await?;
-        } else {
-            open.pending.extend_from_slice(item.octets);
-            if open.pending.len() > WRITE_BYTES {
-                self.write_out(&mut open).await?;
-            }
-        }
-        self.not_yet_answered(&open.tag)?;
+        open.lacking = head.length;
         self.appending = Some(open);
-        Ok(tag)
+        Ok((tag, true))
+    }
+
+    /// Octets of the message that was announced last: all of them, or a part.
+    ///
+    /// # Errors
+    /// As [`Link::add`].
+    pub async fn octets(&mut self, octets: &[u8]) -> Result<(), ImapError> {
+        let Some(mut open) = self.appending.take() else {
+            return Err(self.error(Kind::Unexpected, "APPEND", "octets of no message"));
+        };
+        let mailbox = open.mailbox.clone();
+        let written = async {
+            open.lacking = open.lacking.checked_sub(octets.len()).ok_or_else(|| {
+                let text = "a message is longer than it was announced";
+                self.error(Kind::Unexpected, "APPEND", text)
+            })?;
+            if octets.len() > WRITE_BYTES {
+                self.write_out(&mut open).await?;
+                self.write_listening("APPEND", &open.tag, octets).await?;
+            } else {
+                open.pending.extend_from_slice(octets);
+                if open.pending.len() > WRITE_BYTES {
+                    self.write_out(&mut open).await?;
+                }
+            }
+            self.not_yet_answered(&open.tag)
+        };
+        written.await.map_err(|e| in_folder(e, Some(&mailbox)))?;
+        self.appending = Some(open);
+        Ok(())
+    }
+
+    /// A message that is shorter than it was announced would have the next command taken for its octets.
+    fn nothing_lacks(&self, open: &Appending) -> Result<(), ImapError> {
+        if open.lacking == 0 {
+            return Ok(());
+        }
+        let text = "a message is shorter than it was announced";
+        Err(self.error(Kind::Unexpected, "APPEND", text))
     }
 
     async fn write_out(&mut self, open: &mut Appending) -> Result<(), ImapError> {
@@ -167,6 +234,7 @@ impl Link {
     /// As [`Link::add`].
     pub async fn end_append(&mut self) -> Result<(), ImapError> {
         if let Some(mut open) = self.appending.take() {
+            self.nothing_lacks(&open)?;
             open.pending.extend_from_slice(b"\r\n");
             let pending = std::mem::take(&mut open.pending);
             let mailbox = Some(&open.mailbox);

@@ -18,10 +18,10 @@ mod meter;
 mod modify;
 pub mod wire;
 
-pub use append::{AppendItem, AppendTag, Appended, Refusal, Shapes};
+pub use append::{AppendHead, AppendItem, AppendTag, Appended, Refusal, Shapes};
 pub use connect::{Endpoint, Protection};
 pub use error::{ImapError, Kind};
-pub use fetch::{Body, BodyEvent};
+pub use fetch::{Body, BodyEvent, LargeRead};
 pub use folders::{Folder, FolderStatus, Folders};
 pub use link::{Capabilities, Link};
 pub use listing::{Ask, Listed, Listing, Opened};
