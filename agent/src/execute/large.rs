@@ -95,7 +95,10 @@ impl Execution<'_> {
             length: to_usize(item.size),
         };
         let (tag, goes_on) = link.announce(mailbox, head, shapes).await?;
-        while goes_on {
+        if !goes_on {
+            return Ok(tag);
+        }
+        loop {
             let next = move |store: &mut crate::store::Store| {
                 let piece = pieces.next(store)?;
                 Ok((pieces, piece))
