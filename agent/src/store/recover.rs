@@ -97,9 +97,8 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
         }
         Err(TryLockError::Error(e)) => return Err(io("locking", &path)(e)),
     }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(io("writing", &path))?;
+    // As long as what stood there: cutting the file first can take longer than all the rest of opening.
+    writeln!(file, "{:<19}", std::process::id()).map_err(io("writing", &path))?;
     Ok(file)
 }
 
