@@ -21,6 +21,11 @@ pub enum AgentError {
     /// The configuration.
     #[error("{0}")]
     Config(String),
+    /// The accounts changed faster than they could be looked at.
+    #[error(
+        "the accounts changed again and again while they were mirrored (trying again can help)"
+    )]
+    Unsteady,
     /// Something that must not be: a fault of ours.
     #[error("internal error: {0}; please report it")]
     Internal(&'static str),
@@ -38,6 +43,7 @@ impl AgentError {
         match self {
             Self::Imap(error) => error.temporary(),
             Self::Store(error) => error.temporary(),
+            Self::Unsteady => true,
             Self::Ledger(_) | Self::Config(_) | Self::Internal(_) => false,
         }
     }
@@ -50,6 +56,7 @@ impl AgentError {
             Self::Store(error) if error.concerns_key() => (FailureCode::StoreKey, None),
             Self::Store(_) | Self::Ledger(_) => (FailureCode::LocalStorage, None),
             Self::Config(_) => (FailureCode::Configuration, None),
+            Self::Unsteady => (FailureCode::Interrupted, None),
             Self::Internal(_) => (FailureCode::Internal, None),
         };
         Failure {

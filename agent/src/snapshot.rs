@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use maildreieck_api_spec::vocabulary::Corner;
 
+use crate::clock;
 use crate::error::AgentError;
 use crate::imap::{Ask, Folder, FolderStatus, Folders, Link, Listing, Mailbox, wire};
 use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
@@ -13,7 +14,10 @@ use crate::plan::identity::LogicalFolder;
 use crate::plan::names::{Named, excluded, logical_names, without_namespace};
 use crate::plan::view::{FolderId, Origin, Pair, Place, Shown, Side, Tombstone, View, add_linked};
 
-/// How long a folder must stand still after a batch whose end is not known.
+/// How old a batch whose end is not known must be before it is looked for: what was on its way when a run was
+/// killed has arrived by then. (Its sockets are aborted with it, so no system sends on what it held.)
+const YOUNG_S: i64 = 5;
+/// How long a folder must stand still after such a batch.
 const STILL: Duration = Duration::from_millis(300);
 /// How often it is asked at most.
 const STILL_TRIES: u32 = 100;
@@ -283,8 +287,12 @@ async fn list_some(
         let Some(mut before) = folder.status else {
             continue;
         };
-        let in_doubt = batches.iter().any(|b| b.folder == folder.known.id);
-        if in_doubt {
+        let doubtful = batches.iter().filter(|b| b.folder == folder.known.id);
+        let opened_at = doubtful.map(|batch| batch.opened_at).max();
+        let in_doubt = opened_at.is_some();
+        if let Some(opened_at) = opened_at {
+            let young = (opened_at + YOUNG_S - clock::now_s()).clamp(0, YOUNG_S);
+            tokio::time::sleep(Duration::from_secs(young.unsigned_abs())).await;
             before = standing_still(link, &folder.mailbox).await?;
         }
         if in_doubt || which(name, folder) {

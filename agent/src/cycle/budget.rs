@@ -73,14 +73,13 @@ impl Round<'_> {
         ))
     }
 
-    /// Writes down what has crossed.
+    /// Writes down what has been fetched from the source; what is sent to the target is noted before it is.
     pub(super) fn note_spent(&self) -> Result<(), AgentError> {
-        let mut ledger = self.site.ledger.borrow_mut();
-        for endpoint in [self.source_link.endpoint(), &self.target_endpoint] {
-            let octets = endpoint.meter.take();
-            if octets > 0 {
-                ledger.spend(&endpoint.account(), octets, clock::now_s())?;
-            }
+        let endpoint = self.source_link.endpoint();
+        let octets = endpoint.meter.take();
+        if octets > 0 {
+            let mut ledger = self.site.ledger.borrow_mut();
+            ledger.spend(&endpoint.account(), octets, clock::now_s())?;
         }
         Ok(())
     }

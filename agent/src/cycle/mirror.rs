@@ -90,7 +90,7 @@ impl Round<'_> {
             .is_none();
         for step in 0.. {
             if step == STEPS {
-                return Err(AgentError::Internal("the mirror did not come to an end"));
+                return Err(AgentError::Unsteady);
             }
             let view = self.view()?;
             let (history, halt) = {

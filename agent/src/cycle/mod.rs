@@ -164,6 +164,8 @@ impl<'a> Round<'a> {
         {
             let mut ledger = self.site.ledger.borrow_mut();
             self.batches = ledger.batches_in_doubt(choice.triangle)?;
+            let listed = |name: &str| target.all.keys().any(|m| m.as_str() == name);
+            ledger.end_renames(choice.triangle, Corner::Standby, listed)?;
             self.source = snapshot::seen(&source, &mut ledger, choice, Corner::Primary)?;
             self.target = snapshot::seen(&target, &mut ledger, choice, Corner::Standby)?;
         }
@@ -230,6 +232,7 @@ impl<'a> Round<'a> {
             epoch: self.epoch,
             ledger: &self.site.ledger,
             store: self.site.store.clone(),
+            source_endpoint: Arc::clone(self.source_link.endpoint()),
             target_endpoint: Arc::clone(&self.target_endpoint),
             writers: usize::from(self.triangle.standby.max_connections)
                 .saturating_sub(1)

@@ -200,7 +200,7 @@ impl Round<'_> {
                 .ledger
                 .borrow_mut()
                 .triangle(&self.triangle.name)?
-                .first_mirror_at
+                .last_tx_at
                 .is_none();
             let execution = self.execution();
             execution
@@ -366,7 +366,10 @@ impl Round<'_> {
                     count += 1;
                     self.site.progress.moved(0);
                 }
-                self.site.ledger.borrow_mut().verified(&verified, now)?;
+                let mut ledger = self.site.ledger.borrow_mut();
+                ledger.verified(&verified, now)?;
+                let (endpoint, octets) = (link.endpoint(), link.endpoint().meter.take());
+                ledger.spend(&endpoint.account(), octets, now)?;
             }
             if broken_off {
                 return Ok((count, true));

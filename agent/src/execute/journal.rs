@@ -13,6 +13,18 @@ use crate::plan::view::{Origin, Place};
 use crate::snapshot::TargetFolder;
 
 impl Execution<'_> {
+    /// Writes down octets that have been fetched from the source, and those that are about to be sent to the target.
+    pub(super) fn note_spent(&self, to_send: u64) -> Result<(), AgentError> {
+        let now = clock::now_s();
+        let mut ledger = self.ledger.borrow_mut();
+        let fetched = self.source_endpoint.meter.take();
+        if fetched > 0 {
+            ledger.spend(&self.source_endpoint.account(), fetched, now)?;
+        }
+        ledger.spend(&self.target_endpoint.account(), to_send, now)?;
+        Ok(())
+    }
+
     /// Notes batches for a folder and the source rows that they carry.
     pub(super) fn open_batches(
         &self,

@@ -66,6 +66,8 @@ pub struct Execution<'a> {
     pub ledger: &'a RefCell<Ledger>,
     /// The store.
     pub store: SharedStore,
+    /// The source, for what is fetched from it.
+    pub source_endpoint: Arc<Endpoint>,
     /// The target, to open the writers' connections to.
     pub target_endpoint: Arc<Endpoint>,
     /// How many further connections to the target.

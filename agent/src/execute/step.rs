@@ -601,6 +601,7 @@ impl Execution<'_> {
 
     /// Notes what was read; what could not be read before is out of quarantine.
     fn know(&self, rows: &[NewRow]) -> Result<(), AgentError> {
+        self.note_spent(0)?;
         let places: Vec<Place> = rows.iter().map(|row| row.at).collect();
         let mut ledger = self.ledger.borrow_mut();
         ledger.release(&places)?;
@@ -636,6 +637,10 @@ impl Execution<'_> {
                     rename.folder
                 ))
             })?;
+            let id = folder.known.id;
+            self.ledger
+                .borrow_mut()
+                .begin_rename(id, to.as_str(), &rename.folder)?;
             target.rename_folder(&folder.mailbox, &to).await?;
             self.ledger
                 .borrow_mut()

@@ -326,6 +326,9 @@ impl Execution<'_> {
             }
             split.push(rest.drain(..count).collect());
         }
+        // Before it is sent: a run that is killed has spent it.
+        let octets = split.iter().flatten().map(|item| u64::from(item.size));
+        self.note_spent(octets.sum())?;
         let batches = self.open_batches(&folder, &split, rows)?;
         for (items, batch) in split.into_iter().zip(batches) {
             let parcel = Parcel {

@@ -10,8 +10,6 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use maildreieck_api_spec::vocabulary::Corner;
-
 use super::error::{ImapError, Kind, kind_of_no, passes};
 use super::link::{Code, End, Link, UidRanges, in_folder};
 use super::wire::{Literal, Mailbox, append_head};
@@ -116,9 +114,6 @@ impl Link {
         shapes: &Shapes,
     ) -> Result<(AppendTag, bool), ImapError> {
         self.endpoint.meter.turn(1).await;
-        if self.endpoint.corner == Corner::Standby {
-            self.endpoint.meter.count(head.length);
-        }
         let goes_on = |open: &Appending| open.mailbox == *mailbox && self.takes_batches();
         if !self.appending.as_ref().is_some_and(goes_on) {
             self.end_append().await?;

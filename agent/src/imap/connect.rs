@@ -92,6 +92,10 @@ impl Endpoint {
         };
         tcp.set_nodelay(true)
             .map_err(|e| unreachable(e.to_string()))?;
+        // When this process dies, what its sockets still hold must not go on its way: the next run could send it
+        // too before it has arrived.
+        tcp.set_zero_linger()
+            .map_err(|e| unreachable(e.to_string()))?;
         match self.protection.tls {
             Tls::None => {
                 let loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());

@@ -67,7 +67,10 @@ impl ImapError {
             | Kind::Silent
             | Kind::TokenServer
             | Kind::BackOff => true,
-            Kind::No => passes(&self.text),
+            // A folder that is gone since it was listed is no more in the next list.
+            Kind::No => {
+                passes(&self.text) || matches!(self.command, "EXAMINE" | "SELECT" | "STATUS")
+            }
             Kind::Tls
             | Kind::Login
             | Kind::Token

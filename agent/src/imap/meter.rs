@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The meter of an account: of its octets fetched, if it is read from, else of those sent.
+/// The meter of an account: octets fetched from it, and the pace of its messages either way.
 #[derive(Debug, Default)]
 pub struct Meter {
     octets: AtomicU64,

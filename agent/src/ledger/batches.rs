@@ -22,6 +22,8 @@ pub struct Batch {
     pub uidnext: u32,
     /// What was sent.
     pub contents: Vec<ContentId>,
+    /// When it was journalled, seconds since 1970.
+    pub opened_at: i64,
 }
 
 impl Ledger {
@@ -102,13 +104,19 @@ impl Ledger {
     /// # Errors
     /// The ledger cannot be read.
     pub fn batches_in_doubt(&mut self, triangle: &str) -> Result<Vec<Batch>> {
-        let rows: Vec<(i64, i64, i64, Vec<u8>)> = batch::table
+        let rows: Vec<(i64, i64, i64, Vec<u8>, i64)> = batch::table
             .filter(batch::triangle.eq(triangle))
             .order(batch::id)
-            .select((batch::id, batch::folder_id, batch::uidnext, batch::contents))
+            .select((
+                batch::id,
+                batch::folder_id,
+                batch::uidnext,
+                batch::contents,
+                batch::opened_at,
+            ))
             .load(&mut self.db)?;
         rows.into_iter()
-            .map(|(id, folder, uidnext, contents)| {
+            .map(|(id, folder, uidnext, contents, opened_at)| {
                 let contents: Result<Vec<ContentId>> =
                     contents.chunks(32).map(content_of).collect();
                 Ok(Batch {
@@ -116,6 +124,7 @@ impl Ledger {
                     folder: FolderId(folder),
                     uidnext: unsigned(uidnext)?,
                     contents: contents?,
+                    opened_at,
                 })
             })
             .collect()

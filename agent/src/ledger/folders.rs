@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use maildreieck_api_spec::vocabulary::Corner;
 
-use super::schema::{folder, message, quarantine, tombstone};
+use super::schema::{folder, message, quarantine, renaming, tombstone};
 use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::view::FolderId;
@@ -157,6 +157,63 @@ impl Ledger {
         })
     }
 
+    /// Notes that a folder is about to be renamed on its server.
+    ///
+    /// # Errors
+    /// The ledger cannot be written: then it must not be.
+    pub fn begin_rename(
+        &mut self,
+        id: FolderId,
+        mailbox: &str,
+        logical: &LogicalFolder,
+    ) -> Result<()> {
+        self.transact(|db| {
+            diesel::replace_into(renaming::table)
+                .values((
+                    renaming::folder_id.eq(id.0),
+                    renaming::mailbox.eq(mailbox),
+                    renaming::logical.eq(logical.as_str()),
+                ))
+                .execute(db)?;
+            Ok(())
+        })
+    }
+
+    /// Finds out what became of renames under way, by the names that the server lists now.
+    ///
+    /// # Errors
+    /// The ledger cannot be read or written.
+    pub fn end_renames(
+        &mut self,
+        triangle: &str,
+        corner: Corner,
+        listed: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let open: Vec<(i64, String, String, String)> = renaming::table
+            .inner_join(folder::table.on(folder::id.eq(renaming::folder_id)))
+            .filter(
+                folder::triangle
+                    .eq(triangle)
+                    .and(folder::corner.eq(corner.as_str())),
+            )
+            .select((
+                renaming::folder_id,
+                folder::mailbox,
+                renaming::mailbox,
+                renaming::logical,
+            ))
+            .load(&mut self.db)?;
+        for (id, from, to, logical) in open {
+            if listed(&to) && !listed(&from) {
+                let logical = LogicalFolder::from_stored(&logical);
+                self.rename_folder(FolderId(id), &to, &logical)?;
+            } else {
+                diesel::delete(renaming::table.find(id)).execute(&mut self.db)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a folder another name, in the place of a row that may have been made under that name meanwhile.
     ///
     /// # Errors
@@ -202,6 +259,7 @@ impl Ledger {
                     folder::uidnext.eq(0),
                 ))
                 .execute(db)?;
+            diesel::delete(renaming::table.find(id.0)).execute(db)?;
             // Copies that tombstones point at lie in the renamed folder of the target.
             diesel::update(tombstone::table.filter(tombstone::copy_folder.eq(id.0)))
                 .set(tombstone::logical.eq(logical.as_str()))

@@ -137,10 +137,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    renaming (folder_id) {
+        folder_id -> BigInt,
+        mailbox -> Text,
+        logical -> Text,
+    }
+}
+
+diesel::table! {
     backoff (account) {
         account -> Text,
         until -> BigInt,
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(message, folder, quarantine);
+diesel::allow_tables_to_appear_in_same_query!(message, folder, quarantine, renaming);

@@ -12,15 +12,15 @@ use super::view::View;
 pub struct Left {
     /// Octets; `None` for any number.
     octets: Option<u64>,
-    /// Whether nothing has been moved yet: then one message may be larger than the budget.
-    untouched: bool,
+    /// Octets of a whole day.
+    limit: u64,
 }
 
 impl Left {
     /// Any number of octets.
     pub const ANY: Self = Self {
         octets: None,
-        untouched: true,
+        limit: u64::MAX,
     };
 
     /// What is left of a limit, octets in 24 hours, after so many.
@@ -28,7 +28,7 @@ impl Left {
     pub fn of(limit: Option<u64>, spent: u64) -> Self {
         Self {
             octets: limit.map(|limit| limit.saturating_sub(spent)),
-            untouched: spent == 0,
+            limit: limit.unwrap_or(u64::MAX),
         }
     }
 
@@ -38,12 +38,13 @@ impl Left {
         self.octets.is_some()
     }
 
+    /// A message larger than a whole day's budget fits while anything is left: else it would never pass.
     fn fits(&self, octets: u64) -> bool {
-        self.untouched || self.octets.is_none_or(|left| octets <= left)
+        let fits = |left| octets <= left || octets > self.limit && left > 0;
+        self.octets.is_none_or(fits)
     }
 
     fn charge(&mut self, octets: u64) {
-        self.untouched = false;
         self.octets = self.octets.map(|left| left.saturating_sub(octets));
     }
 
@@ -214,22 +215,21 @@ mod tests {
         check(Left::of(Some(549), 0), Left::ANY, &three, (1, 100));
         check(Left::ANY, Left::of(Some(549), 0), &three, (1, 100));
         // 100 octets are left, and two messages would fit but for the one in between.
-        check(Left::of(Some(200), 0), Left::ANY, &[("INBOX", 2)], (3, 450));
+        check(
+            Left::of(Some(300), 100),
+            Left::ANY,
+            &[("INBOX", 2)],
+            (3, 450),
+        );
         check(Left::of(Some(600), 600), Left::ANY, &[], (4, 550));
     }
 
     #[test]
-    fn one_message_larger_than_the_budget_passes_a_day() {
-        let big = || planned(&[("INBOX", 1, 10, 900), ("INBOX", 2, 9, 1)]);
-        let mut plan = big();
-        assert_eq!(
-            within(&mut plan, Left::of(Some(500), 0), Left::ANY).messages,
-            1
-        );
-        let mut plan = big();
-        assert_eq!(
-            within(&mut plan, Left::of(Some(500), 1), Left::ANY).messages,
-            2
-        );
+    fn one_message_larger_than_the_budget_passes_while_anything_is_left() {
+        for (spent, waiting) in [(0, 1), (499, 1), (500, 2), (900, 2)] {
+            let mut plan = planned(&[("INBOX", 1, 10, 900), ("INBOX", 2, 9, 1)]);
+            let waits = within(&mut plan, Left::of(Some(500), spent), Left::ANY);
+            assert_eq!(waits.messages, waiting, "{spent}");
+        }
     }
 }

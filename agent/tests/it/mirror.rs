@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use maildreieck_agent::ledger::Ledger;
+use maildreieck_agent::plan::identity::LogicalFolder;
+use maildreieck_api_spec::vocabulary::Corner;
 use xtask::lab::corpus::{Corpus, Place};
 use xtask::lab::daemon::until;
 use xtask::lab::dovecot::Options;
@@ -404,6 +407,47 @@ fn a_rename_that_was_never_written_down_doubles_nothing() {
     let said = site.once().exits(0);
     assert_eq!((said.sent(), said.classes()), (0, vec![]));
     site.assert_equal();
+}
+
+/// Killed after RENAME and before the ledger's note of it; and the primary goes on renaming.
+#[test]
+fn a_killed_rename_is_finished_by_the_next_run() {
+    for next in ["Ablage", "Archiv 2026", "Akten"] {
+        let site = Site::new();
+        site.primary().create("Akten").unwrap();
+        site.fill("Akten", 1, 5);
+        site.once().exits(0);
+        let path = site.dir.path().join("data/ledger.db");
+        let mut ledger = Ledger::open(&path).unwrap();
+        let folders = ledger.folders("info", Corner::Standby).unwrap();
+        let akten = folders.iter().find(|f| f.mailbox == "Akten").unwrap();
+        let logical = LogicalFolder::from_stored("Ablage");
+        ledger.begin_rename(akten.id, "Ablage", &logical).unwrap();
+        drop(ledger);
+        site.standby().rename("Akten", "Ablage").unwrap();
+        if next != "Akten" {
+            site.primary().rename("Akten", next).unwrap();
+        }
+        let said = site.once().exits(0);
+        assert_eq!((said.sent(), said.classes()), (0, vec![]), "{next}");
+        assert_eq!(site.once().exits(0).sent(), 0);
+        assert_eq!(site.standby().messages(next).unwrap().len(), 5, "{next}");
+    }
+}
+
+#[test]
+fn a_rename_whose_subfolder_goes_is_followed_in_parts() {
+    let site = Site::new();
+    site.primary().create("F01").unwrap();
+    site.primary().create("F01.Sub").unwrap();
+    site.fill("F01", 1, 5);
+    site.fill("F01.Sub", 10, 5);
+    site.once().exits(0);
+    site.primary().rename("F01", "G01").unwrap();
+    site.primary().delete_folder("G01.Sub").unwrap();
+    let said = site.once().exits(0);
+    assert_eq!(said.classes(), vec!["(missing_at_primary standby)"; 5]);
+    assert_eq!((said.sent(), site.once().exits(0).sent()), (0, 0));
 }
 
 #[test]

@@ -42,18 +42,26 @@ pub(super) fn renamed<'a>(scene: &Scene<'a>) -> Option<(&'a LogicalFolder, Renam
                 };
                 !side.gone && side.shown.iter().all(of_us)
             };
-            // What lies below it would move along.
-            let below = |(name, _): &(&LogicalFolder, &Pair)| {
-                name.as_str()
-                    .strip_prefix(old_name.as_str())
-                    .is_some_and(|rest| rest.starts_with('/'))
+            // What lies below it moves along on the target, so it must have moved along on the source, and be
+            // ours.
+            let below = |(below, pair): (&LogicalFolder, &'a Pair)| {
+                let rest = below.as_str().strip_prefix(old_name.as_str())?;
+                rest.starts_with('/').then_some((rest.to_owned(), pair))
             };
-            let alone = view
-                .pairs
-                .iter()
-                .filter(below)
-                .filter_map(|(_, pair)| pair.target.as_ref())
-                .all(|side| side.gone || ours(&side));
+            let moved_along = |(rest, pair): (String, &Pair)| {
+                let there = LogicalFolder::from_stored(&format!("{name}{rest}"));
+                let there = view.pairs.get(&there);
+                let source = there.and_then(|pair| pair.source.as_ref());
+                let same = |before: &Side| {
+                    before.gone
+                        && source.is_some_and(|s| !s.gone && s.uidvalidity == before.uidvalidity)
+                };
+                let gone = pair.target.as_ref().is_none_or(|side| side.gone);
+                gone || pair.source.as_ref().is_some_and(same)
+                    && there.is_some_and(|pair| pair.target.is_none())
+                    && pair.target.as_ref().is_some_and(|side| ours(&side))
+            };
+            let alone = view.pairs.iter().filter_map(below).all(moved_along);
             let special = |name: &LogicalFolder| name.components().0.is_some();
             let follow = !special(old_name) && !special(name);
             let target = old

@@ -504,6 +504,32 @@ fn a_rename_is_not_followed_where_others_have_mail() {
 }
 
 #[test]
+fn a_rename_is_followed_in_parts_where_what_lay_below_went_elsewhere() {
+    type Change = fn(&mut World);
+    let changes: [(Change, usize); 4] = [
+        (|w| drop(w.source.boxes.remove("Old/Sub")), 1),
+        (|w| w.source.rename("Old/Sub", "New/Other"), 0),
+        (|w| w.source.rename("Old/Sub", "Elsewhere"), 0),
+        (|w| w.source.rename("Old/Sub", "New/Sub"), 0),
+    ];
+    for (change, buried) in changes {
+        let mut w = World::new();
+        w.source.deliver("Old", "a");
+        w.source.deliver("Old/Sub", "b");
+        w.settle();
+        w.sent.clear();
+        w.source.rename("Old", "New");
+        change(&mut w);
+        w.settle();
+        assert_eq!(w.sent, []);
+        assert_eq!(w.tombstones.len(), buried);
+        for (name, mailbox) in &w.source.boxes {
+            assert_eq!(w.target.boxes[name].mails, mailbox.mails, "{name}");
+        }
+    }
+}
+
+#[test]
 fn roles_are_not_renamed() {
     let mut w = World::new();
     w.source.deliver("\\Sent", "a");
