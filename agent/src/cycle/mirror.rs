@@ -19,7 +19,6 @@ use crate::plan::view::{FolderId, View};
 use crate::report::Mirrored;
 use crate::snapshot;
 use crate::snapshot::TargetFolder;
-use crate::store::{Event, Member};
 
 /// Steps of one run at most: a history of random changes took fewer than twenty.
 const STEPS: u32 = 40;
@@ -65,6 +64,7 @@ impl Site {
 
 impl Round<'_> {
     async fn mirror(&mut self, dry_run: bool) -> Result<Mirrored, AgentError> {
+        self.remember().await?;
         if !dry_run {
             self.refill().await?;
             let before = clock::now_s() - TRY_AGAIN_S;
@@ -173,9 +173,6 @@ impl Round<'_> {
         }
         mirrored.pending = self.pending(waiting)?;
         let held = mirrored.halt.is_some() || stuck || mirrored.pending.is_some();
-        if !held {
-            self.bury_orphans().await?;
-        }
         self.short = mirrored.pending.is_some();
         self.settle(held, lost)?;
         Ok(mirrored)
@@ -331,50 +328,5 @@ impl Round<'_> {
                 .await?;
         }
         Ok(())
-    }
-
-    /// What the store has as present and the ledger does not know has vanished on the source while no ledger
-    /// could see it: a tombstone, so that it is explained.
-    async fn bury_orphans(&mut self) -> Result<(), AgentError> {
-        let name = self.triangle.name.clone();
-        let messages = self
-            .site
-            .store
-            .with(|store| Ok(store.stats()?.messages))
-            .await?;
-        if self.site.ledger.borrow_mut().count_stored()? == messages {
-            return Ok(());
-        }
-        let known = self
-            .site
-            .ledger
-            .borrow_mut()
-            .stored_rows(&name, Corner::Primary)?;
-        let known: BTreeSet<MemberId> = known.into_iter().map(|row| row.member).collect();
-        let find = move |store: &mut crate::store::Store| {
-            let mut members = store.members(&name)?;
-            members.retain(|m| m.tombstone.is_none() && !known.contains(&m.member));
-            Ok(members)
-        };
-        let orphans: Vec<Member> = self.site.store.with(find).await?;
-        if orphans.is_empty() {
-            return Ok(());
-        }
-        let now = clock::now_s();
-        let name = &self.triangle.name;
-        self.site
-            .ledger
-            .borrow_mut()
-            .bury_members(name, &orphans, now, self.epoch)?;
-        let commit = move |store: &mut crate::store::Store| {
-            for orphan in orphans {
-                store.record(Event::Tombstone {
-                    member: orphan.member,
-                    at: now,
-                })?;
-            }
-            Ok(store.commit()?)
-        };
-        self.site.store.with(commit).await
     }
 }

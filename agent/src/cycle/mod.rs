@@ -3,6 +3,7 @@
 
 mod budget;
 mod mirror;
+mod remember;
 pub mod run;
 mod tx;
 mod watch;

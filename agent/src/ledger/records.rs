@@ -1,5 +1,6 @@
 //! The plan's records applied, tombstones, and a triangle's own row.
 
+use diesel::dsl::max;
 use diesel::prelude::*;
 use maildreieck_api_spec::vocabulary::Class;
 
@@ -9,7 +10,7 @@ use super::schema::{folder, message, quarantine, tombstone, triangle};
 use super::{Ledger, NewRow, Result, generation_of, generation_to, unsigned};
 use crate::plan::identity::{Flags, InternalDate, LogicalFolder, MemberId};
 use crate::plan::mirror::Record;
-use crate::plan::view::{Origin, Place, Tombstone};
+use crate::plan::view::{FolderId, Origin, Place, Tombstone};
 use crate::store::Member;
 
 /// A triangle's own row.
@@ -277,35 +278,40 @@ impl Ledger {
         })
     }
 
-    /// Writes tombstones of messages that the store has and no account shows: the ledger that knew them is gone.
+    /// Notes messages of a source's folder that the store has and no row knows, as of an ended generation: 0,
+    /// which no folder ever has.
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn bury_members(
-        &mut self,
-        triangle: &str,
-        members: &[Member],
-        now: i64,
-        epoch: u32,
-    ) -> Result<()> {
+    pub fn remember(&mut self, folder: FolderId, members: &[Member]) -> Result<()> {
         self.transact(|db| {
-            for member in members {
-                diesel::insert_into(tombstone::table)
-                    .values((
-                        tombstone::triangle.eq(triangle),
-                        tombstone::logical.eq(member.folder.as_str()),
-                        tombstone::content.eq(member.content.0.to_vec()),
-                        tombstone::size.eq(i64::from(member.size)),
-                        tombstone::date.eq(member.date.0),
-                        tombstone::flags.eq(member.flags.to_string()),
-                        tombstone::member.eq(member.member.0.to_vec()),
-                        tombstone::moved.eq(false),
-                        tombstone::vanished_at.eq(now),
-                        tombstone::epoch.eq(generation_to(epoch)),
-                    ))
-                    .execute(db)?;
-            }
-            Ok(())
+            let last: Option<i64> = message::table
+                .filter(
+                    message::folder_id
+                        .eq(folder.0)
+                        .and(message::generation.eq(0)),
+                )
+                .select(max(message::uid))
+                .first(db)?;
+            let uids = unsigned(last.unwrap_or(0))?.saturating_add(1)..;
+            let rows: Vec<NewRow> = uids
+                .zip(members)
+                .map(|(uid, member)| NewRow {
+                    at: Place {
+                        folder,
+                        generation: 0,
+                        uid,
+                    },
+                    content: member.content,
+                    size: member.size,
+                    date: member.date,
+                    flags: member.flags.clone(),
+                    verified_at: None,
+                    origin: Origin::Foreign,
+                    member: Some(member.member),
+                })
+                .collect();
+            insert_rows(db, &rows)
         })
     }
 
