@@ -2,7 +2,7 @@
 //! joins them with what the ledger knows. It changes nothing on a server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maildreieck_api_spec::vocabulary::Corner;
 
@@ -16,7 +16,9 @@ use crate::plan::view::{FolderId, Origin, Pair, Place, Shown, Side, Tombstone, V
 
 /// How old a batch whose end is not known must be before it is looked for: what was on its way when a run was
 /// killed has arrived by then. (Its sockets are aborted with it, so no system sends on what it held.)
-const YOUNG_S: i64 = 5;
+const YOUNG: Duration = Duration::from_secs(5);
+/// And how many round trips old, as long as one takes now: a network that holds back may still hold it.
+const YOUNG_TRIPS: u32 = 4;
 /// How long a folder must stand still after such a batch.
 const STILL: Duration = Duration::from_millis(300);
 /// How often it is asked at most.
@@ -291,8 +293,12 @@ async fn list_some(
         let opened_at = doubtful.map(|batch| batch.opened_at).max();
         let in_doubt = opened_at.is_some();
         if let Some(opened_at) = opened_at {
-            let young = (opened_at + YOUNG_S - clock::now_s()).clamp(0, YOUNG_S);
-            tokio::time::sleep(Duration::from_secs(young.unsigned_abs())).await;
+            let asked = Instant::now();
+            link.status(&folder.mailbox).await?;
+            let old_enough = YOUNG.max(asked.elapsed() * YOUNG_TRIPS);
+            let age = clock::now_s().saturating_sub(opened_at);
+            let age = Duration::from_secs(u64::try_from(age).unwrap_or(0));
+            tokio::time::sleep(old_enough.saturating_sub(age)).await;
             before = standing_still(link, &folder.mailbox).await?;
         }
         if in_doubt || which(name, folder) {

@@ -33,6 +33,8 @@ enum Event {
     TargetDropFolder(usize),
     TargetMove(Index, usize),
     TargetRename(usize, usize),
+    /// The ledger is lost, and what it was is remembered from the store.
+    LoseLedger,
     /// A run that is cut off after so many steps.
     Run(usize),
 }
@@ -55,6 +57,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => folder().prop_map(Event::TargetDropFolder),
         3 => (index(), 0..ON_TARGET.len()).prop_map(|(i, f)| Event::TargetMove(i, f)),
         1 => (0..ON_TARGET.len(), 0..ON_TARGET.len()).prop_map(|(a, b)| Event::TargetRename(a, b)),
+        1 => Just(Event::LoseLedger),
         6 => (0..12usize).prop_map(Event::Run),
     ]
 }
@@ -201,6 +204,25 @@ impl Run {
                     self.world.target.rename(from, to);
                 }
             }
+            Event::LoseLedger => {
+                // Of copies that were not where their messages were nobody knows any more whose they are.
+                let rows = w.source.rows.iter();
+                let astray = rows.filter_map(|(at, row)| {
+                    let copy = row.copy?;
+                    let there = w.target.name_of(copy.folder);
+                    let same = |mail: &Mail| mail.content() == row.content;
+                    let here = w.target.mail(copy).is_some_and(same)
+                        && there == w.source.name_of(at.folder);
+                    (!here).then_some(row.content)
+                });
+                let left = w.tombstones.iter().filter(|t| t.moved);
+                for content in astray.chain(left.map(|t| t.content)) {
+                    let is = |text: &&&str| Mail::new(text).content() == content;
+                    let text = TEXTS.iter().find(is).unwrap();
+                    *self.unknown.entry((*text).to_owned()).or_default() += 1;
+                }
+                w.remember();
+            }
             Event::Run(steps) => {
                 let mut budget = Budget(*steps);
                 loop {
@@ -228,15 +250,21 @@ impl Run {
             .filter_map(|row| row.copy)
             .chain(w.tombstones.iter().filter_map(|t| t.copy))
             .collect();
-        for (uid, mail) in &w.target.boxes[folder].mails {
-            let linked = known.is_some_and(|known| {
+        let mailbox = &w.target.boxes[folder];
+        let linked = |uid: u32| {
+            known.is_some_and(|known| {
                 linked.contains(&Place {
                     folder: known.folder,
                     generation: known.generation,
-                    uid: *uid,
-                }) && known.uidvalidity == w.target.boxes[folder].uidvalidity
-            });
-            if only.is_none_or(|only| only == *uid) && !linked {
+                    uid,
+                }) && known.uidvalidity == mailbox.uidvalidity
+            })
+        };
+        for (uid, mail) in &mailbox.mails {
+            // Of two equal ones neither is known while one is not.
+            let mut twins = mailbox.mails.iter().filter(|(_, twin)| *twin == mail);
+            let unknown = twins.any(|(uid, _)| !linked(*uid));
+            if only.is_none_or(|only| only == *uid) && unknown {
                 *self.unknown.entry(mail.text.clone()).or_default() += 1;
             }
         }

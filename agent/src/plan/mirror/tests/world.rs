@@ -208,7 +208,7 @@ impl Account {
         }
     }
 
-    fn mail(&self, at: Place) -> Option<&Mail> {
+    pub fn mail(&self, at: Place) -> Option<&Mail> {
         let name = self.name_of(at.folder)?;
         let current = self.known[name].generation == at.generation;
         self.boxes.get(name).filter(|_| current)?.mails.get(&at.uid)
@@ -415,6 +415,44 @@ impl World {
         for account in [&mut self.source, &mut self.target] {
             account.rows.clear();
             account.known.clear();
+        }
+    }
+
+    /// The ledger is lost, and what the store has as present is remembered: as of an ended generation.
+    pub fn remember(&mut self) {
+        let mut present: Vec<(String, Row)> = Vec::new();
+        for (at, row) in &self.source.rows {
+            if let (Some(name), Some(_)) = (self.source.name_of(at.folder), row.member) {
+                present.push((name.to_owned(), row.clone()));
+            }
+        }
+        self.lose_ledger();
+        self.stood.clear();
+        self.whole = true;
+        self.source.learn();
+        for (uid, (name, row)) in (1..).zip(present) {
+            let next_id = &mut self.source.next_id;
+            let known = self.source.known.entry(name).or_insert_with(|| {
+                *next_id += 1;
+                Known {
+                    folder: FolderId(*next_id),
+                    generation: 1,
+                    uidvalidity: 0,
+                }
+            });
+            let at = Place {
+                folder: known.folder,
+                generation: 0,
+                uid,
+            };
+            let row = Row {
+                copy: None,
+                put_backs: 0,
+                quarantined: false,
+                verified: false,
+                ..row
+            };
+            self.source.rows.insert(at, row);
         }
     }
 
