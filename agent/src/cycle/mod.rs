@@ -2,6 +2,7 @@
 //! looking is `snapshot`'s, deciding is `plan`'s, doing is `execute`'s.
 
 mod budget;
+mod in_step;
 mod mirror;
 pub mod run;
 mod tx;

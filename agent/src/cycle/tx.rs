@@ -99,9 +99,11 @@ impl Site {
         let mut round = Round::look(self, triangle, true).await?;
         round.short = after.is_some_and(|mirrored| mirrored.pending.is_some());
         let cut = after.map(|mirrored| mirrored.cut.clone());
+        let stood = round.store_stands().await?;
         let result = round.reconcile(triangle_id, depth, cut, tx_at).await;
         round.note_spent()?;
         if result.is_ok() {
+            round.note_store(stood, stood.in_step).await?;
             round.end().await;
         }
         result
