@@ -2,6 +2,7 @@
 //! what the ledger says. Looked at only where the store does not stand as the last run left it: after a run that
 //! was killed, and when it was restored from an older copy.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use maildreieck_api_spec::vocabulary::{Class, Corner};
@@ -11,6 +12,7 @@ use crate::clock;
 use crate::error::AgentError;
 use crate::ledger::StoredRow;
 use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
+use crate::plan::mirror::Plan;
 use crate::plan::view::FolderId;
 use crate::store::{Event, Member, Store};
 
@@ -39,7 +41,7 @@ impl Round<'_> {
 
     /// Fetches octets again that the store has lost: those that cannot be read, and all that a store lacks which
     /// is younger or older than the ledger. After a mirror has come to its end; before, the store is not complete
-    /// anyway.
+    /// anyway. What the primary's budget has no room for waits, the oldest longest.
     pub(super) async fn refill(&mut self, stood: Stood) -> Result<(), AgentError> {
         let name = self.triangle.name.clone();
         let look = |store: &mut Store| Ok(store.inspect(clock::now_s())?.damaged);
@@ -71,19 +73,40 @@ impl Round<'_> {
             }
             Ok(lost)
         };
-        let lost: Vec<StoredRow> = self.site.store.with(find).await?;
-        if !lost.is_empty() {
-            tracing::warn!(
-                messages = lost.len(),
-                "the store lacks messages that it had; fetching them again"
-            );
-            self.site
-                .progress
-                .say(format!("{name}: refilling the store"));
-            self.execution()
-                .refill(&lost, &mut self.source_link)
-                .await?;
+        let mut lost: Vec<StoredRow> = self.site.store.with(find).await?;
+        if lost.is_empty() {
+            return Ok(());
         }
+        tracing::warn!(
+            messages = lost.len(),
+            "the store lacks messages that it had; fetching them again"
+        );
+        self.site
+            .progress
+            .say(format!("{name}: refilling the store"));
+        lost.sort_by_key(|row| Reverse((row.date, row.at)));
+        let mut left = self.left()?.0;
+        let fits = |row: &&StoredRow| left.take(u64::from(row.size));
+        let count = lost.iter().take_while(fits).count();
+        self.unfilled = lost.split_off(count);
+        self.execution()
+            .refill(&lost, &mut self.source_link)
+            .await?;
+        Ok(())
+    }
+
+    /// Fetches what a plan sends from the store and the store lacks, whatever is left of the budget.
+    pub(super) async fn refill_for(&mut self, plan: &Plan) -> Result<(), AgentError> {
+        if self.unfilled.is_empty() {
+            return Ok(());
+        }
+        let sends = plan.sends.values().flatten();
+        let sent: BTreeSet<ContentId> = sends.map(|send| send.content).collect();
+        let unfilled = std::mem::take(&mut self.unfilled).into_iter();
+        let (now, later) = unfilled.partition(|row| sent.contains(&row.content));
+        self.unfilled = later;
+        let now: Vec<StoredRow> = now;
+        self.execution().refill(&now, &mut self.source_link).await?;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::error::AgentError;
 use crate::execute::Done;
 use crate::imap::{ImapError, Kind};
 use crate::ledger::Halt;
-use crate::plan::budget::{Waiting, read_within, within};
+use crate::plan::budget::{Waiting, read_within, undecided, within};
 use crate::plan::guard::Lost;
 use crate::plan::identity::{LogicalFolder, MemberId};
 use crate::plan::mirror::{Next, Plan, Read, plan};
@@ -104,7 +104,9 @@ impl Round<'_> {
                 Next::Read(mut read) => {
                     let waits = read_within(&mut read, &view, self.left()?.0);
                     if read == Read::default() {
-                        waiting = waits;
+                        if !waits.is_empty() {
+                            waiting = undecided(&view);
+                        }
                         break;
                     }
                     self.site
@@ -158,6 +160,7 @@ impl Round<'_> {
                         lost.put_back += plan.lost.put_back;
                     }
                     self.site.progress.say(format!("{name}: mirroring"));
+                    self.refill_for(&plan).await?;
                     let (done, folders) = self.act(&plan, &view).await?;
                     mirrored.volume.messages += done.mirrored.messages;
                     mirrored.volume.bytes += done.mirrored.bytes;
@@ -172,7 +175,11 @@ impl Round<'_> {
                 }
             }
         }
+        for row in &self.unfilled {
+            waiting.add(u64::from(row.size));
+        }
         mirrored.pending = self.pending(waiting)?;
+        mirrored.unfilled.clone_from(&self.unfilled);
         let held = mirrored.halt.is_some() || stuck || mirrored.pending.is_some();
         let in_step = stood.in_step || self.correct_store().await? && !held;
         if !held && !stood.in_step {
