@@ -102,13 +102,26 @@ impl Config {
         let (data_dir, data_dir_line) = top
             .path("data_dir")?
             .ok_or_else(|| top.missing("data_dir"))?;
-        let (store_key_file, line) = match top.path("store_key_file")? {
-            Some(found) => found,
-            None => (default_key_file(path), data_dir_line),
+        let named = top.path("store_key_file")?;
+        let store_key_file = match &named {
+            Some((file, _)) => file.clone(),
+            None => default_key_file(path),
         };
-        if store_key_file.starts_with(&data_dir) {
-            let text = "must not lie in data_dir: whoever takes the store would have its key";
-            return Err(top.wrong(line, "store_key_file", text));
+        if leads_into(&store_key_file, &data_dir) {
+            return Err(match named {
+                Some((_, line)) => top.wrong(
+                    line,
+                    "store_key_file",
+                    "must not lie in data_dir: whoever takes the store would have its key",
+                ),
+                None => {
+                    let text = format!(
+                        "holds the store's key {}: whoever takes the store would have it; name a folder of its own, such as \"data\", or a store_key_file elsewhere (and move the key there, if there is one)",
+                        store_key_file.display()
+                    );
+                    top.wrong(data_dir_line, "data_dir", text)
+                }
+            });
         }
         let server = top.section("server", "[server]".to_owned(), &["ca_file"])?;
         let server_ca_file = match server {
@@ -232,6 +245,14 @@ fn default_key_file(config: &Path) -> PathBuf {
         .map(|folder| Path::new(&folder).join("store.key"))
         .filter(|path| path.exists())
         .unwrap_or_else(|| config.with_file_name("store.key"))
+}
+
+/// Whether a file lies in a folder, by whatever way. Where that cannot be told, their names have to do.
+fn leads_into(file: &Path, folder: &Path) -> bool {
+    match (files::real(file), files::real(folder)) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => file.starts_with(folder),
+    }
 }
 
 fn advice(error: &io::Error, folder: &Path) -> String {

@@ -139,6 +139,58 @@ password_file = "p"
 }
 
 #[test]
+fn the_key_lies_in_no_data_folder_by_whatever_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir_all(at("etc")).unwrap();
+    std::os::unix::fs::symlink(at("etc"), at("link")).unwrap();
+    // Where it leads is not there yet.
+    std::os::unix::fs::symlink("../etc/new", at("etc/later")).unwrap();
+    std::os::unix::fs::symlink("circle", at("etc/circle")).unwrap();
+    let rest = WHOLE.lines().skip(2).collect::<Vec<_>>().join("\n");
+    let parse = |data: &str, key: Option<&str>| {
+        let data = data.replace("DIR", dir.path().to_str().unwrap());
+        let key = key.map(|key| format!("store_key_file = \"{key}\"\n"));
+        let text = format!("data_dir = \"{data}\"\n{}{rest}", key.unwrap_or_default());
+        Config::parse(&at("etc/agent.toml"), &text)
+    };
+    let holding = [
+        ".",
+        "..",
+        "DIR",
+        "DIR/link",
+        "data/..",
+        "/",
+        "./data/../../etc",
+        "new/..",
+    ];
+    for data in holding {
+        let error = parse(data, None).unwrap_err().to_string();
+        let expected = "agent.toml:1: 'data_dir' in the top of the file holds the store's key";
+        assert!(error.contains(expected), "{data}: {error}");
+    }
+    for (data, key) in [
+        ("new", "later/store.key"),
+        ("later", "new/a/store.key"),
+        ("d", "./d/k"),
+    ] {
+        let error = parse(data, Some(key)).unwrap_err().to_string();
+        let expected = "agent.toml:2: 'store_key_file' in the top of the file must not lie";
+        assert!(error.contains(expected), "{data}: {error}");
+    }
+    for (data, key) in [
+        ("data", None),
+        ("DIR/data", None),
+        ("store.key.d", None),
+        (".", Some("../store.key")),
+        ("later", Some("newer/store.key")),
+        ("circle", None),
+    ] {
+        assert!(parse(data, key).is_ok(), "{data}");
+    }
+}
+
+#[test]
 fn a_mistake_is_named_with_its_line() {
     // Replaces a line of the whole file, counted from 1.
     let check = |line: usize, new: &str, expected: &str| {
