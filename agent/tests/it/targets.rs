@@ -121,12 +121,18 @@ fn a_failure_on_the_way_is_made_good_in_the_same_run_and_nothing_is_doubled() {
             ],
         ),
     ];
-    for (name, actions) in cases {
-        println!("{name}");
-        let pair = pair(Script::new().once("APPEND", &actions));
-        pair.once().exits(0);
-        pair.complete();
-    }
+    // At once: each waits until the batch in doubt is old enough.
+    std::thread::scope(|scope| {
+        for (name, actions) in cases {
+            scope.spawn(move || {
+                println!("{name} begins");
+                let pair = pair(Script::new().once("APPEND", &actions));
+                pair.once().exits(0);
+                pair.complete();
+                println!("{name} ends");
+            });
+        }
+    });
 }
 
 #[test]
