@@ -21,6 +21,7 @@ pub use self::preset::{PRESETS, Preset};
 pub use self::schedule::{MirrorSchedule, Schedule, ScheduleError};
 use self::section::{Section, Source, TOP, nearest};
 use crate::files;
+use crate::imap::wire;
 use crate::plan::guard::Guard;
 
 /// The whole file.
@@ -49,7 +50,7 @@ pub struct TriangleConfig {
     /// When mail is mirrored besides.
     pub mirror: Option<MirrorSchedule>,
     /// The folder on the standby below which this triangle's folders lie, components joined by `/`; empty
-    /// for none.
+    /// for none. What a server's names cannot hold is escaped as in any folder's name.
     pub standby_prefix: String,
     /// Folders left out: role names or exact paths, each with its subtree.
     pub exclude_folders: Vec<String>,
@@ -79,6 +80,8 @@ const TRIANGLE: [&str; 8] = [
     "primary",
     "standby",
 ];
+/// What a prefix may take, octets, as mail servers write it: many take no name of more than 255, and folders lie below.
+const LONGEST_PREFIX: usize = 128;
 const EXCLUDED: [&str; 3] = ["Junk", "Trash", "Drafts"];
 
 impl Config {
@@ -305,6 +308,12 @@ impl TriangleConfig {
         let (prefix, prefix_line) = section
             .any_text("standby_prefix")?
             .unwrap_or((String::new(), section.line));
+        if wire::encode_utf7(&prefix).len() > LONGEST_PREFIX {
+            let text = format!(
+                "must not be longer than {LONGEST_PREFIX} octets as mail servers write it; many refuse such names, and folders lie below it: choose a shorter one"
+            );
+            return Err(section.wrong(prefix_line, "standby_prefix", text));
+        }
         let (primary, primary_line) = AccountConfig::read(section, Corner::Primary)?;
         let (standby, standby_line) = AccountConfig::read(section, Corner::Standby)?;
         if primary.identity() == standby.identity() {

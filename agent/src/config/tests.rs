@@ -350,6 +350,16 @@ fn a_mistake_is_named_with_its_line() {
         "agent.toml:21: 'username' in [triangle.primary] must not hold control characters",
     );
     check(
+        11,
+        "standby_prefix = \"a\\u0007b\"",
+        "agent.toml:11: 'standby_prefix' in [[triangle]] must not hold control characters",
+    );
+    check(
+        11,
+        &format!("standby_prefix = \"{}\"", "x".repeat(250)),
+        "agent.toml:11: 'standby_prefix' in [[triangle]] must not be longer than 128 octets as mail servers write it; many refuse such names, and folders lie below it: choose a shorter one",
+    );
+    check(
         22,
         "password_file = \"\"",
         "agent.toml:22: 'password_file' in [triangle.primary] must not be empty",
