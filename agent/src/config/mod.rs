@@ -184,15 +184,15 @@ impl Config {
             })
     }
 
-    /// Reads every file with a password or a refresh token once, so that what is wrong with one is known before
-    /// work begins. Commands are not run, tokens not asked for.
+    /// Reads every file with a password, a refresh token or certificates once, so that what is wrong with one is known
+    /// before work begins. Commands are not run, tokens not asked for.
     ///
     /// # Errors
     /// The first that cannot be read or is empty.
-    pub fn check_password_files(&self) -> Result<(), ConfigError> {
+    pub fn check_files(&self) -> Result<(), ConfigError> {
         self.triangles.iter().try_for_each(|triangle| {
-            triangle.primary.check_password_file()?;
-            triangle.standby.check_password_file()
+            triangle.primary.check_files()?;
+            triangle.standby.check_files()
         })
     }
 

@@ -553,22 +553,48 @@ fn the_hash_covers_what_decides() {
 fn passwords_are_asked_for_late() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.toml");
-    fs::write(&path, WHOLE).unwrap();
+    fs::write(&path, WHOLE.replace("tls_ca_file = \"/etc/ca.pem\"", "")).unwrap();
     let config = Config::load(&path).unwrap();
     let expected = format!(
         "{}:22: password_file '{}' in [triangle.primary]: No such file or directory (os error 2)",
         path.display(),
         dir.path().join("secrets/primary").display()
     );
-    assert_eq!(
-        config.check_password_files().unwrap_err().to_string(),
-        expected
-    );
+    assert_eq!(config.check_files().unwrap_err().to_string(), expected);
     fs::create_dir(dir.path().join("secrets")).unwrap();
     fs::write(dir.path().join("secrets/primary"), "pw\n").unwrap();
-    config.check_password_files().unwrap();
+    config.check_files().unwrap();
     let credentials = config.triangles[0].primary.credentials().unwrap();
     assert_eq!(password(&credentials), "pw");
+}
+
+#[test]
+fn certificates_are_looked_at_whatever_they_are_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.toml");
+    let ca = dir.path().join("ca.pem");
+    let text = WHOLE.replace("/etc/ca.pem", "ca.pem");
+    let text = text.replace("tls = \"starttls\"", "tls = \"none\"");
+    assert!(text.contains("tls = \"none\""));
+    let config = Config::parse(&path, &text).unwrap();
+    fs::create_dir(dir.path().join("secrets")).unwrap();
+    fs::write(dir.path().join("secrets/primary"), "pw\n").unwrap();
+    for (octets, what) in [(None, "No such file"), (Some("x"), "no certificate in it")] {
+        if let Some(octets) = octets {
+            fs::write(&ca, octets).unwrap();
+        }
+        let found = config.check_files().unwrap_err().to_string();
+        let begins = format!(
+            "{}:19: 'tls_ca_file' in [triangle.primary]: ",
+            path.display()
+        );
+        let ends = "; name a file of PEM certificates, or leave the key out";
+        assert!(
+            found.starts_with(&begins) && found.ends_with(ends),
+            "{found}"
+        );
+        assert!(found.contains(what), "{found}");
+    }
 }
 
 #[test]
@@ -795,7 +821,7 @@ fn files_of_the_oauth_section_are_looked_at_early() {
     fs::write(dir.path().join("p"), "pw").unwrap();
     let config = Config::load(&path).unwrap();
     let check = |expected: &str| {
-        let found = config.check_password_files().unwrap_err().to_string();
+        let found = config.check_files().unwrap_err().to_string();
         let expected = expected.replace("DIR", &dir.path().display().to_string());
         assert_eq!(found, format!("{}:{expected}", path.display()));
     };
@@ -811,7 +837,7 @@ fn files_of_the_oauth_section_are_looked_at_early() {
         "11: refresh_token_file 'DIR/secrets/refresh' in [triangle.primary.oauth]: it must hold one line of printable ASCII without spaces",
     );
     fs::write(dir.path().join("secrets/refresh"), "hunter3\n").unwrap();
-    config.check_password_files().unwrap();
+    config.check_files().unwrap();
     assert!(!format!("{config:?}").contains("hunter"));
 }
 
