@@ -1,9 +1,10 @@
 //! Small files that must be whole or absent, and private ones that nobody else may read.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Makes the names in a folder durable.
 ///
@@ -11,6 +12,41 @@ use std::path::{Path, PathBuf};
 /// When the folder cannot be opened or flushed.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Links followed at most, as by the system itself.
+const LINKS: usize = 40;
+
+/// Where a path leads: absolute, without links, `.` and `..`. What is not there yet leads where it would be made.
+///
+/// # Errors
+/// When the present folder cannot be told, a link not be read, or links lead in a circle.
+pub fn real(path: &Path) -> io::Result<PathBuf> {
+    let mut real = std::env::current_dir()?;
+    let mut links = 0;
+    let own = |c: Component<'_>| c.as_os_str().to_owned();
+    let mut rest: Vec<OsString> = path.components().rev().map(own).collect();
+    while let Some(component) = rest.pop() {
+        if component == "." {
+            continue;
+        }
+        if component == ".." {
+            real.pop();
+            continue;
+        }
+        // An absolute one replaces what was there before.
+        let there = real.join(&component);
+        if !fs::symlink_metadata(&there).is_ok_and(|m| m.is_symlink()) {
+            real = there;
+            continue;
+        }
+        links += 1;
+        if links > LINKS {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        rest.extend(fs::read_link(&there)?.components().rev().map(own));
+    }
+    Ok(real)
 }
 
 /// Makes a folder that only we can enter, with those above it; one that exists is left as it is.

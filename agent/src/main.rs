@@ -129,7 +129,7 @@ async fn work(command: Command, config: &Config) -> Result<u8, Failed> {
         }
         Command::Once { common } => cycle(config, &common, None, Work::Once).await,
         Command::Run { common } => {
-            check_passwords(config)?;
+            check_files(config)?;
             run::run(config, common.quiet).await?;
             Ok(0)
         }
@@ -154,8 +154,8 @@ async fn work(command: Command, config: &Config) -> Result<u8, Failed> {
     }
 }
 
-fn check_passwords(config: &Config) -> Result<(), Failed> {
-    config.check_password_files().map_err(|e| Failed {
+fn check_files(config: &Config) -> Result<(), Failed> {
+    config.check_files().map_err(|e| Failed {
         text: e.to_string(),
         code: 2,
     })
@@ -179,7 +179,7 @@ async fn cycle(
         text: e.to_string(),
         code: 2,
     })?;
-    check_passwords(config)?;
+    check_files(config)?;
     let site = Site::open(config, common.quiet)?;
     let mut document = Document::default();
     for triangle in chosen {

@@ -12,7 +12,7 @@ use super::error::ConfigError;
 use super::password::PasswordSource;
 use super::preset::{PRESETS, Preset};
 use super::section::Section;
-use crate::imap::{Credentials, Endpoint, Meter, Protection};
+use crate::imap::{Credentials, Endpoint, Meter, Protection, authorities};
 use crate::oauth::{OauthError, Settings, TokenSource};
 
 /// How the business fetches its mail from an account.
@@ -73,7 +73,11 @@ struct Mark {
     line: usize,
     /// The line of `client_secret_file`.
     client_line: Option<usize>,
+    /// The line of `tls_ca_file`.
+    ca_line: usize,
     section: String,
+    /// The section of the account.
+    account: String,
 }
 
 /// How many connections we open where the file says nothing: more were slower, and people work there too.
@@ -202,9 +206,19 @@ impl AccountConfig {
         }
     }
 
-    /// Reads the files that the login needs, and forgets what they say. Commands are not run, tokens not
+    /// Reads the files that the connection needs, and forgets what they say. Commands are not run, tokens not
     /// asked for.
-    pub(super) fn check_password_file(&self) -> Result<(), ConfigError> {
+    pub(super) fn check_files(&self) -> Result<(), ConfigError> {
+        if let Some(path) = &self.tls_ca_file {
+            authorities(path).map_err(|text| ConfigError::Wrong {
+                path: self.at.path.clone(),
+                line: self.at.ca_line,
+                text: format!(
+                    "'tls_ca_file' in {}: {text}; name a file of PEM certificates, or leave the key out",
+                    self.at.account
+                ),
+            })?;
+        }
         match &self.proof {
             Proof::Password(PasswordSource::File(_)) => self.credentials().map(drop),
             Proof::Password(PasswordSource::Command(_)) => Ok(()),
@@ -324,7 +338,9 @@ fn proof(section: &Section<'_>, preset: Option<&Preset>) -> Result<(Proof, Mark)
             .as_ref()
             .and_then(|table| table.find("client_secret_file"))
             .map(|found| found.line),
+        ca_line: section.find("tls_ca_file").map_or(line, |found| found.line),
         section: name.clone(),
+        account: section.name.clone(),
     };
     Ok((proof, at))
 }

@@ -21,6 +21,7 @@ pub use self::preset::{PRESETS, Preset};
 pub use self::schedule::{MirrorSchedule, Schedule, ScheduleError};
 use self::section::{Section, Source, TOP, nearest};
 use crate::files;
+use crate::imap::wire;
 use crate::plan::guard::Guard;
 
 /// The whole file.
@@ -49,7 +50,7 @@ pub struct TriangleConfig {
     /// When mail is mirrored besides.
     pub mirror: Option<MirrorSchedule>,
     /// The folder on the standby below which this triangle's folders lie, components joined by `/`; empty
-    /// for none.
+    /// for none. What a server's names cannot hold is escaped as in any folder's name.
     pub standby_prefix: String,
     /// Folders left out: role names or exact paths, each with its subtree.
     pub exclude_folders: Vec<String>,
@@ -79,6 +80,8 @@ const TRIANGLE: [&str; 8] = [
     "primary",
     "standby",
 ];
+/// What a prefix may take, octets, as mail servers write it: many take no name of more than 255, and folders lie below.
+const LONGEST_PREFIX: usize = 128;
 const EXCLUDED: [&str; 3] = ["Junk", "Trash", "Drafts"];
 
 impl Config {
@@ -102,13 +105,26 @@ impl Config {
         let (data_dir, data_dir_line) = top
             .path("data_dir")?
             .ok_or_else(|| top.missing("data_dir"))?;
-        let (store_key_file, line) = match top.path("store_key_file")? {
-            Some(found) => found,
-            None => (default_key_file(path), data_dir_line),
+        let named = top.path("store_key_file")?;
+        let store_key_file = match &named {
+            Some((file, _)) => file.clone(),
+            None => default_key_file(path),
         };
-        if store_key_file.starts_with(&data_dir) {
-            let text = "must not lie in data_dir: whoever takes the store would have its key";
-            return Err(top.wrong(line, "store_key_file", text));
+        if leads_into(&store_key_file, &data_dir) {
+            return Err(match named {
+                Some((_, line)) => top.wrong(
+                    line,
+                    "store_key_file",
+                    "must not lie in data_dir: whoever takes the store would have its key",
+                ),
+                None => {
+                    let text = format!(
+                        "holds the store's key {}: whoever takes the store would have it; name a folder of its own, such as \"data\", or a store_key_file elsewhere (and move the key there, if there is one)",
+                        store_key_file.display()
+                    );
+                    top.wrong(data_dir_line, "data_dir", text)
+                }
+            });
         }
         let server = top.section("server", "[server]".to_owned(), &["ca_file"])?;
         let server_ca_file = match server {
@@ -168,15 +184,15 @@ impl Config {
             })
     }
 
-    /// Reads every file with a password or a refresh token once, so that what is wrong with one is known before
-    /// work begins. Commands are not run, tokens not asked for.
+    /// Reads every file with a password, a refresh token or certificates once, so that what is wrong with one is known
+    /// before work begins. Commands are not run, tokens not asked for.
     ///
     /// # Errors
     /// The first that cannot be read or is empty.
-    pub fn check_password_files(&self) -> Result<(), ConfigError> {
+    pub fn check_files(&self) -> Result<(), ConfigError> {
         self.triangles.iter().try_for_each(|triangle| {
-            triangle.primary.check_password_file()?;
-            triangle.standby.check_password_file()
+            triangle.primary.check_files()?;
+            triangle.standby.check_files()
         })
     }
 
@@ -234,6 +250,14 @@ fn default_key_file(config: &Path) -> PathBuf {
         .unwrap_or_else(|| config.with_file_name("store.key"))
 }
 
+/// Whether a file lies in a folder, by whatever way. Where that cannot be told, their names have to do.
+fn leads_into(file: &Path, folder: &Path) -> bool {
+    match (files::real(file), files::real(folder)) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => file.starts_with(folder),
+    }
+}
+
 fn advice(error: &io::Error, folder: &Path) -> String {
     let folder = folder.display();
     match error.kind() {
@@ -284,6 +308,12 @@ impl TriangleConfig {
         let (prefix, prefix_line) = section
             .any_text("standby_prefix")?
             .unwrap_or((String::new(), section.line));
+        if wire::encode_utf7(&prefix).len() > LONGEST_PREFIX {
+            let text = format!(
+                "must not be longer than {LONGEST_PREFIX} octets as mail servers write it; many refuse such names, and folders lie below it: choose a shorter one"
+            );
+            return Err(section.wrong(prefix_line, "standby_prefix", text));
+        }
         let (primary, primary_line) = AccountConfig::read(section, Corner::Primary)?;
         let (standby, standby_line) = AccountConfig::read(section, Corner::Standby)?;
         if primary.identity() == standby.identity() {

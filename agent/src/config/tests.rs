@@ -139,6 +139,58 @@ password_file = "p"
 }
 
 #[test]
+fn the_key_lies_in_no_data_folder_by_whatever_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir_all(at("etc")).unwrap();
+    std::os::unix::fs::symlink(at("etc"), at("link")).unwrap();
+    // Where it leads is not there yet.
+    std::os::unix::fs::symlink("../etc/new", at("etc/later")).unwrap();
+    std::os::unix::fs::symlink("circle", at("etc/circle")).unwrap();
+    let rest = WHOLE.lines().skip(2).collect::<Vec<_>>().join("\n");
+    let parse = |data: &str, key: Option<&str>| {
+        let data = data.replace("DIR", dir.path().to_str().unwrap());
+        let key = key.map(|key| format!("store_key_file = \"{key}\"\n"));
+        let text = format!("data_dir = \"{data}\"\n{}{rest}", key.unwrap_or_default());
+        Config::parse(&at("etc/agent.toml"), &text)
+    };
+    let holding = [
+        ".",
+        "..",
+        "DIR",
+        "DIR/link",
+        "data/..",
+        "/",
+        "./data/../../etc",
+        "new/..",
+    ];
+    for data in holding {
+        let error = parse(data, None).unwrap_err().to_string();
+        let expected = "agent.toml:1: 'data_dir' in the top of the file holds the store's key";
+        assert!(error.contains(expected), "{data}: {error}");
+    }
+    for (data, key) in [
+        ("new", "later/store.key"),
+        ("later", "new/a/store.key"),
+        ("d", "./d/k"),
+    ] {
+        let error = parse(data, Some(key)).unwrap_err().to_string();
+        let expected = "agent.toml:2: 'store_key_file' in the top of the file must not lie";
+        assert!(error.contains(expected), "{data}: {error}");
+    }
+    for (data, key) in [
+        ("data", None),
+        ("DIR/data", None),
+        ("store.key.d", None),
+        (".", Some("../store.key")),
+        ("later", Some("newer/store.key")),
+        ("circle", None),
+    ] {
+        assert!(parse(data, key).is_ok(), "{data}");
+    }
+}
+
+#[test]
 fn a_mistake_is_named_with_its_line() {
     // Replaces a line of the whole file, counted from 1.
     let check = |line: usize, new: &str, expected: &str| {
@@ -296,6 +348,16 @@ fn a_mistake_is_named_with_its_line() {
         21,
         "username = \"info\\nx\"",
         "agent.toml:21: 'username' in [triangle.primary] must not hold control characters",
+    );
+    check(
+        11,
+        "standby_prefix = \"a\\u0007b\"",
+        "agent.toml:11: 'standby_prefix' in [[triangle]] must not hold control characters",
+    );
+    check(
+        11,
+        &format!("standby_prefix = \"{}\"", "x".repeat(250)),
+        "agent.toml:11: 'standby_prefix' in [[triangle]] must not be longer than 128 octets as mail servers write it; many refuse such names, and folders lie below it: choose a shorter one",
     );
     check(
         22,
@@ -491,22 +553,48 @@ fn the_hash_covers_what_decides() {
 fn passwords_are_asked_for_late() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.toml");
-    fs::write(&path, WHOLE).unwrap();
+    fs::write(&path, WHOLE.replace("tls_ca_file = \"/etc/ca.pem\"", "")).unwrap();
     let config = Config::load(&path).unwrap();
     let expected = format!(
         "{}:22: password_file '{}' in [triangle.primary]: No such file or directory (os error 2)",
         path.display(),
         dir.path().join("secrets/primary").display()
     );
-    assert_eq!(
-        config.check_password_files().unwrap_err().to_string(),
-        expected
-    );
+    assert_eq!(config.check_files().unwrap_err().to_string(), expected);
     fs::create_dir(dir.path().join("secrets")).unwrap();
     fs::write(dir.path().join("secrets/primary"), "pw\n").unwrap();
-    config.check_password_files().unwrap();
+    config.check_files().unwrap();
     let credentials = config.triangles[0].primary.credentials().unwrap();
     assert_eq!(password(&credentials), "pw");
+}
+
+#[test]
+fn certificates_are_looked_at_whatever_they_are_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.toml");
+    let ca = dir.path().join("ca.pem");
+    let text = WHOLE.replace("/etc/ca.pem", "ca.pem");
+    let text = text.replace("tls = \"starttls\"", "tls = \"none\"");
+    assert!(text.contains("tls = \"none\""));
+    let config = Config::parse(&path, &text).unwrap();
+    fs::create_dir(dir.path().join("secrets")).unwrap();
+    fs::write(dir.path().join("secrets/primary"), "pw\n").unwrap();
+    for (octets, what) in [(None, "No such file"), (Some("x"), "no certificate in it")] {
+        if let Some(octets) = octets {
+            fs::write(&ca, octets).unwrap();
+        }
+        let found = config.check_files().unwrap_err().to_string();
+        let begins = format!(
+            "{}:19: 'tls_ca_file' in [triangle.primary]: ",
+            path.display()
+        );
+        let ends = "; name a file of PEM certificates, or leave the key out";
+        assert!(
+            found.starts_with(&begins) && found.ends_with(ends),
+            "{found}"
+        );
+        assert!(found.contains(what), "{found}");
+    }
 }
 
 #[test]
@@ -733,7 +821,7 @@ fn files_of_the_oauth_section_are_looked_at_early() {
     fs::write(dir.path().join("p"), "pw").unwrap();
     let config = Config::load(&path).unwrap();
     let check = |expected: &str| {
-        let found = config.check_password_files().unwrap_err().to_string();
+        let found = config.check_files().unwrap_err().to_string();
         let expected = expected.replace("DIR", &dir.path().display().to_string());
         assert_eq!(found, format!("{}:{expected}", path.display()));
     };
@@ -749,7 +837,7 @@ fn files_of_the_oauth_section_are_looked_at_early() {
         "11: refresh_token_file 'DIR/secrets/refresh' in [triangle.primary.oauth]: it must hold one line of printable ASCII without spaces",
     );
     fs::write(dir.path().join("secrets/refresh"), "hunter3\n").unwrap();
-    config.check_password_files().unwrap();
+    config.check_files().unwrap();
     assert!(!format!("{config:?}").contains("hunter"));
 }
 

@@ -76,12 +76,8 @@ impl Round<'_> {
     /// Writes down what has been fetched from the source; what is sent to the target is noted before it is.
     pub(super) fn note_spent(&self) -> Result<(), AgentError> {
         let endpoint = self.source_link.endpoint();
-        let octets = endpoint.meter.take();
-        if octets > 0 {
-            let mut ledger = self.site.ledger.borrow_mut();
-            ledger.spend(&endpoint.account(), octets, clock::now_s())?;
-        }
-        Ok(())
+        let mut ledger = self.site.ledger.borrow_mut();
+        Ok(ledger.spend(&endpoint.account(), endpoint.meter.take(), clock::now_s())?)
     }
 
     /// What waits for a budget, and when the first of it has room again.

@@ -2,18 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maildreieck_api_spec::vocabulary::Corner;
-
 use super::{Round, Site};
 use crate::clock;
 use crate::config::TriangleConfig;
 use crate::error::AgentError;
 use crate::execute::Done;
 use crate::imap::{ImapError, Kind};
-use crate::ledger::{Halt, StoredRow};
-use crate::plan::budget::{Waiting, read_within, within};
+use crate::ledger::Halt;
+use crate::plan::budget::{Waiting, read_within, undecided, within};
 use crate::plan::guard::Lost;
-use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
+use crate::plan::identity::LogicalFolder;
 use crate::plan::mirror::{Next, Plan, Read, plan};
 use crate::plan::view::{FolderId, View};
 use crate::report::Mirrored;
@@ -64,9 +62,12 @@ impl Site {
 
 impl Round<'_> {
     async fn mirror(&mut self, dry_run: bool) -> Result<Mirrored, AgentError> {
-        self.remember().await?;
+        let stood = self.store_stands().await?;
+        if !stood.in_step {
+            self.remember().await?;
+        }
         if !dry_run {
-            self.refill().await?;
+            self.refill(stood).await?;
             let before = clock::now_s() - TRY_AGAIN_S;
             let mut ledger = self.site.ledger.borrow_mut();
             ledger.retry_quarantined(&self.triangle.name, before)?;
@@ -103,7 +104,9 @@ impl Round<'_> {
                 Next::Read(mut read) => {
                     let waits = read_within(&mut read, &view, self.left()?.0);
                     if read == Read::default() {
-                        waiting = waits;
+                        if !waits.is_empty() {
+                            waiting = undecided(&view);
+                        }
                         break;
                     }
                     self.site
@@ -157,6 +160,7 @@ impl Round<'_> {
                         lost.put_back += plan.lost.put_back;
                     }
                     self.site.progress.say(format!("{name}: mirroring"));
+                    self.refill_for(&plan).await?;
                     let (done, folders) = self.act(&plan, &view).await?;
                     mirrored.volume.messages += done.mirrored.messages;
                     mirrored.volume.bytes += done.mirrored.bytes;
@@ -171,10 +175,16 @@ impl Round<'_> {
                 }
             }
         }
+        for row in &self.unfilled {
+            waiting.add(u64::from(row.size));
+        }
         mirrored.pending = self.pending(waiting)?;
+        mirrored.unfilled.clone_from(&self.unfilled);
         let held = mirrored.halt.is_some() || stuck || mirrored.pending.is_some();
+        let in_step = stood.in_step || self.correct_store().await? && !held;
         self.short = mirrored.pending.is_some();
         self.settle(held, lost)?;
+        self.note_store(stood, in_step).await?;
         Ok(mirrored)
     }
 
@@ -260,73 +270,6 @@ impl Round<'_> {
         let batches: Vec<i64> = self.batches.iter().map(|b| b.id).collect();
         ledger.drop_batches(&batches)?;
         ledger.close_mirror(name, lost, self.short, clock::now_s())?;
-        Ok(())
-    }
-
-    /// Fetches again what the store has lost: octets that cannot be read, or a whole store that is younger or
-    /// older than the ledger. After a mirror has come to its end; before, the store is not complete anyway.
-    async fn refill(&mut self) -> Result<(), AgentError> {
-        let name = self.triangle.name.clone();
-        let look = |store: &mut crate::store::Store| {
-            Ok((
-                store.inspect(clock::now_s())?.damaged,
-                store.stats()?.messages,
-            ))
-        };
-        let (damaged, messages) = self.site.store.with(look).await?;
-        let (stored, first) = {
-            let mut ledger = self.site.ledger.borrow_mut();
-            (
-                ledger.count_stored()?,
-                ledger.triangle(&name)?.first_mirror_at.is_none(),
-            )
-        };
-        if damaged.is_empty() && (stored == messages || first) {
-            return Ok(());
-        }
-        let rows = self
-            .site
-            .ledger
-            .borrow_mut()
-            .stored_rows(&name, Corner::Primary)?;
-        let members = {
-            let name = name.clone();
-            self.site
-                .store
-                .with(move |store| Ok(store.members(&name)?))
-                .await?
-        };
-        let damaged: BTreeSet<ContentId> = damaged.into_iter().collect();
-        let live: BTreeSet<MemberId> = members
-            .iter()
-            .filter(|m| m.tombstone.is_none())
-            .map(|m| m.member)
-            .collect();
-        // A folder that is gone has nothing to fetch: its messages become tombstones.
-        let there: BTreeSet<FolderId> = self
-            .source
-            .folders
-            .values()
-            .filter(|folder| folder.status.is_some())
-            .map(|folder| folder.known.id)
-            .collect();
-        let lost: Vec<StoredRow> = rows
-            .into_iter()
-            .filter(|row| there.contains(&row.at.folder))
-            .filter(|row| damaged.contains(&row.content) || !live.contains(&row.member))
-            .collect();
-        if !lost.is_empty() {
-            tracing::warn!(
-                messages = lost.len(),
-                "the store lacks messages that it had; fetching them again"
-            );
-            self.site
-                .progress
-                .say(format!("{name}: refilling the store"));
-            self.execution()
-                .refill(&lost, &mut self.source_link)
-                .await?;
-        }
         Ok(())
     }
 }

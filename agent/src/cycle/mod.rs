@@ -2,6 +2,7 @@
 //! looking is `snapshot`'s, deciding is `plan`'s, doing is `execute`'s.
 
 mod budget;
+mod in_step;
 mod mirror;
 mod remember;
 pub mod run;
@@ -19,7 +20,7 @@ use crate::config::{Clients, Config, TriangleConfig};
 use crate::error::AgentError;
 use crate::execute::{Execution, SharedStore};
 use crate::imap::{Endpoint, Link, Shapes};
-use crate::ledger::{Batch, Ledger};
+use crate::ledger::{Batch, Ledger, StoredRow};
 use crate::plan::identity::LogicalFolder;
 use crate::progress::Progress;
 use crate::snapshot::{self, Choice, Cut, Seen, TargetFolder, stands};
@@ -90,6 +91,8 @@ struct Round<'a> {
     careful: bool,
     /// Whether mail waits for a budget: what is not known then is pending.
     short: bool,
+    /// What the store lacks and the primary's budget has no room for.
+    unfilled: Vec<StoredRow>,
     epoch: u32,
     /// Where each folder stood when this round began.
     cut: Cut,
@@ -141,6 +144,7 @@ impl<'a> Round<'a> {
             shapes: Rc::default(),
             careful: false,
             short: false,
+            unfilled: Vec::new(),
             epoch,
             cut: Cut::default(),
         };

@@ -19,15 +19,12 @@ impl Round<'_> {
     /// by content: what stayed keeps its place in the store, what was moved is followed, what vanished is buried.
     /// What a killed run had stored before it could note it is left out: it comes again under the same id.
     pub(super) async fn remember(&mut self) -> Result<(), AgentError> {
-        let count = |store: &mut Store| Ok(store.stats()?.messages);
-        let stored = self.site.store.with(count).await?;
-        if self.site.ledger.borrow_mut().count_stored()? == stored {
-            return Ok(());
-        }
         let name = &self.triangle.name;
-        let known = self.site.ledger.borrow_mut();
-        let known = { known }.stored_rows(name, Corner::Primary)?;
-        let mut known: BTreeSet<MemberId> = known.into_iter().map(|row| row.member).collect();
+        let mut known: BTreeSet<MemberId> = {
+            let mut ledger = self.site.ledger.borrow_mut();
+            let rows = ledger.stored_rows(name, Corner::Primary)?;
+            rows.into_iter().map(|row| row.member).collect()
+        };
         known.extend(shown_members(&self.source, name));
         let triangle = name.clone();
         let find = move |store: &mut Store| {

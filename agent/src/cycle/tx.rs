@@ -45,6 +45,8 @@ const LOOKS: u32 = 4;
 struct Sight {
     /// Messages of the primary that wait for a budget and have not been read, by folder.
     unread: BTreeMap<LogicalFolder, u64>,
+    /// What the store has lost and gets again when a budget has room for it.
+    unfilled: BTreeSet<ContentId>,
     primary: Vec<Entry>,
     standby: Vec<Entry>,
     store: Vec<Entry>,
@@ -98,10 +100,13 @@ impl Site {
     ) -> Result<Proof, AgentError> {
         let mut round = Round::look(self, triangle, true).await?;
         round.short = after.is_some_and(|mirrored| mirrored.pending.is_some());
+        round.unfilled = after.map_or_else(Vec::new, |mirrored| mirrored.unfilled.clone());
         let cut = after.map(|mirrored| mirrored.cut.clone());
+        let stood = round.store_stands().await?;
         let result = round.reconcile(triangle_id, depth, cut, tx_at).await;
         round.note_spent()?;
         if result.is_ok() {
+            round.note_store(stood, stood.in_step).await?;
             round.end().await;
         }
         result
@@ -385,7 +390,10 @@ impl Round<'_> {
         damaged: &BTreeSet<ContentId>,
     ) -> Result<Sight, AgentError> {
         let view = self.full_view()?;
-        let mut sight = Sight::default();
+        let mut sight = Sight {
+            unfilled: self.unfilled.iter().map(|row| row.content).collect(),
+            ..Sight::default()
+        };
         let mut vanished = Vec::new();
         let known = view.known_on_source;
         for (name, pair) in &view.pairs {
@@ -729,7 +737,13 @@ fn differences(sight: &Sight, depth: Depth) -> Vec<Difference> {
         .map(|e| Entry {
             quarantine: e
                 .quarantine
-                .filter(|(class, _)| *class == Class::Pending || unreadable(e)),
+                .filter(|(class, _)| *class == Class::Pending || unreadable(e))
+                .or_else(|| {
+                    sight
+                        .unfilled
+                        .get(&e.content)
+                        .map(|_| (Class::Pending, false))
+                }),
             ..e.clone()
         })
         .collect();

@@ -18,9 +18,7 @@ impl Execution<'_> {
         let now = clock::now_s();
         let mut ledger = self.ledger.borrow_mut();
         let fetched = self.source_endpoint.meter.take();
-        if fetched > 0 {
-            ledger.spend(&self.source_endpoint.account(), fetched, now)?;
-        }
+        ledger.spend(&self.source_endpoint.account(), fetched, now)?;
         ledger.spend(&self.target_endpoint.account(), to_send, now)?;
         Ok(())
     }

@@ -711,15 +711,7 @@ impl Execution<'_> {
                         continue;
                     };
                     self.progress.moved(0);
-                    let event = Event::Add {
-                        member: row.member,
-                        triangle: self.triangle.into(),
-                        folder: logical.clone(),
-                        content: row.content,
-                        date: row.date,
-                        flags: row.flags.clone(),
-                        size: row.size,
-                    };
+                    let event = StoredRow::clone(row).into_add(self.triangle);
                     let keep = move |store: &mut crate::store::Store| {
                         store.put(&body.octets)?;
                         Ok(store.record(event)?)

@@ -16,7 +16,7 @@ use super::reader::Group;
 use super::{Done, Execution};
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Link, Mailbox};
+use crate::imap::{Kind, Link, Mailbox};
 use crate::ledger::{KnownFolder, NewRow};
 use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
 use crate::plan::mirror::{Plan, Send};
@@ -66,6 +66,13 @@ pub(super) struct Parcel {
 pub(super) struct Outcome {
     pub done: Done,
     pub fatal: Option<AgentError>,
+}
+
+impl Outcome {
+    /// Whether a connection gave the target up because nothing came any more.
+    pub fn went_silent(&self) -> bool {
+        matches!(&self.fatal, Some(AgentError::Imap(error)) if error.kind == Kind::Silent)
+    }
 }
 
 pub(super) fn length(octets: &[u8]) -> u32 {

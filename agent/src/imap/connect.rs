@@ -1,6 +1,6 @@
 //! From an endpoint to a connection that can be talked on: TCP, TLS, STARTTLS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,12 @@ pub struct Endpoint {
     pub meter: Meter,
 }
 
+/// How long a server may take for each step up to its greeting, at most: one that is asked at the wrong port says
+/// nothing, and waits for us.
+const OPENING: Duration = Duration::from_secs(20);
+const WRONG_PORT: &str =
+    "is tls right for this port? 993 is usually for \"implicit\", 143 for \"starttls\"";
+
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
@@ -54,6 +60,17 @@ impl Endpoint {
     #[must_use]
     pub fn account(&self) -> String {
         format!("{}@{}:{}", self.username, self.host, self.port)
+    }
+
+    pub(super) fn opening(&self) -> Duration {
+        self.patience.min(OPENING)
+    }
+
+    /// What a server says that does not greet.
+    pub(super) fn no_greeting(&self, command: &'static str) -> ImapError {
+        let seconds = self.opening().as_secs();
+        let text = format!("nothing came within {seconds} s; {WRONG_PORT}");
+        self.error(Kind::Silent, command, text)
     }
 
     pub(super) fn error(
@@ -76,7 +93,7 @@ impl Endpoint {
     pub(super) async fn open(&self) -> Result<(Box<dyn Socket>, bool), ImapError> {
         let unreachable = |text: String| self.error(Kind::Connect, "connect", text);
         let tcp = match timeout(
-            self.patience,
+            self.opening(),
             TcpStream::connect((self.host.as_str(), self.port)),
         )
         .await
@@ -84,7 +101,7 @@ impl Endpoint {
             Err(_) => {
                 return Err(unreachable(format!(
                     "no answer within {} s",
-                    self.patience.as_secs()
+                    self.opening().as_secs()
                 )));
             }
             Ok(Err(error)) => return Err(unreachable(error.to_string())),
@@ -125,20 +142,15 @@ impl Endpoint {
         let config = client_config(self.protection.ca_file.as_ref()).map_err(failed)?;
         let name = ServerName::try_from(self.host.clone()).map_err(|e| failed(e.to_string()))?;
         match timeout(
-            self.patience,
+            self.opening(),
             tokio_rustls::TlsConnector::from(config).connect(name, tcp),
         )
         .await
         {
-            Err(_) => Err(self.error(
-                Kind::Silent,
-                "TLS",
-                "no handshake in time; is tls right for this port?",
-            )),
+            Err(_) => Err(self.no_greeting("TLS")),
             Ok(Err(error)) => Err(failed(match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => {
-                    "the server ended it; is tls right for this port?".to_owned()
-                }
+                std::io::ErrorKind::UnexpectedEof => format!("the server ended it; {WRONG_PORT}"),
+                _ if is_no_tls(&error) => format!("this is no TLS; {WRONG_PORT}"),
                 _ => error.to_string(),
             })),
             Ok(Ok(stream)) => Ok(stream),
@@ -177,16 +189,33 @@ impl Endpoint {
                 line.push(octet);
             }
         };
-        match timeout(self.patience, read).await {
-            Err(_) => Err(self.error(
-                Kind::Silent,
-                "greeting",
-                "nothing came; is tls right for this port?",
-            )),
+        match timeout(self.opening(), read).await {
+            Err(_) => Err(self.no_greeting("greeting")),
             Ok(Err(error)) => Err(self.error(Kind::Cut, "greeting", error.to_string())),
             Ok(Ok(())) => Ok(String::from_utf8_lossy(&line).trim_end().to_owned()),
         }
     }
+}
+
+/// Whether what a server sent at the beginning is no TLS, as the words of one that greets are not.
+fn is_no_tls(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref());
+    matches!(inner, Some(rustls::Error::InvalidMessage(_)))
+}
+
+/// The certificates of a file of the configuration.
+pub(crate) fn authorities(path: &Path) -> Result<rustls::RootCertStore, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    let read = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| read(&e))? {
+        roots
+            .add(certificate.map_err(|e| read(&e))?)
+            .map_err(|e| read(&e))?;
+    }
+    if roots.is_empty() {
+        return Err(read(&"no certificate in it"));
+    }
+    Ok(roots)
 }
 
 fn client_config(ca_file: Option<&PathBuf>) -> Result<Arc<rustls::ClientConfig>, String> {
@@ -197,18 +226,50 @@ fn client_config(ca_file: Option<&PathBuf>) -> Result<Arc<rustls::ClientConfig>,
             .with_platform_verifier()
             .map_err(|e| e.to_string())?,
         Some(path) => {
-            let mut roots = rustls::RootCertStore::empty();
-            let read = |e: &dyn std::fmt::Display| format!("tls_ca_file {}: {e}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|e| read(&e))? {
-                roots
-                    .add(certificate.map_err(|e| read(&e))?)
-                    .map_err(|e| read(&e))?;
-            }
-            if roots.is_empty() {
-                return Err(read(&"no certificate in it"));
-            }
+            let roots = authorities(path).map_err(|text| format!("tls_ca_file {text}"))?;
             builder.with_root_certificates(roots)
         }
     };
     Ok(Arc::new(config.with_no_client_auth()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Link;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_greet_is_given_up_soon() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for (patience, waits) in [(120, 20), (3, 3)] {
+            for tls in [Tls::None, Tls::Starttls, Tls::Implicit] {
+                let endpoint = Endpoint {
+                    corner: Corner::Primary,
+                    host: "127.0.0.1".to_owned(),
+                    port,
+                    protection: Protection {
+                        tls,
+                        ca_file: None,
+                        allow_plaintext: false,
+                    },
+                    username: "info".to_owned(),
+                    credentials: Credentials::Password("x".into()),
+                    patience: Duration::from_secs(patience),
+                    meter: Meter::default(),
+                };
+                let began = tokio::time::Instant::now();
+                let error = Link::open(Arc::new(endpoint)).await.unwrap_err();
+                assert_eq!(error.kind, Kind::Silent);
+                let said = error.to_string();
+                let words = format!("nothing came within {waits} s; {WRONG_PORT}");
+                assert!(said.contains(&words), "{said}");
+                // The clock stands but for what is waited for.
+                assert_eq!(began.elapsed().as_secs(), waits);
+            }
+        }
+    }
 }

@@ -81,7 +81,8 @@ impl ImapError {
         }
     }
 
-    /// Whether every other connection of the account would meet the same.
+    /// Whether every other connection of the account would meet the same. One that went silent has been waited for
+    /// long enough: another is left to the next run.
     #[must_use]
     pub fn concerns_account(&self) -> bool {
         matches!(
@@ -92,6 +93,7 @@ impl ImapError {
                 | Kind::TokenServer
                 | Kind::OverQuota
                 | Kind::BackOff
+                | Kind::Silent
         )
     }
 

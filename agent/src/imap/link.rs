@@ -213,7 +213,13 @@ impl Link {
     }
 
     async fn greeting(&mut self) -> Result<bool, ImapError> {
-        let response = self.read("greeting").await?;
+        let opening = self.endpoint.opening();
+        let response = match self.read_within("greeting", opening).await {
+            Err(error) if error.kind == Kind::Silent => {
+                return Err(self.endpoint.no_greeting("greeting"));
+            }
+            other => other?,
+        };
         let (authenticated, code) = match response.parsed() {
             Response::Data {
                 status: Status::Ok,

@@ -19,6 +19,7 @@ mod modify;
 pub mod wire;
 
 pub use append::{AppendHead, AppendItem, AppendTag, Appended, Refusal, Shapes};
+pub(crate) use connect::authorities;
 pub use connect::{Endpoint, Protection};
 pub use error::{ImapError, Kind};
 pub use fetch::{Body, BodyEvent, LargeRead};

@@ -15,6 +15,10 @@ impl Ledger {
     /// # Errors
     /// The ledger cannot be written.
     pub fn spend(&mut self, account: &str, octets: u64, now: i64) -> Result<()> {
+        // What moved nothing must not count as the oldest that did.
+        if octets == 0 {
+            return Ok(());
+        }
         let octets = i64::try_from(octets).unwrap_or(i64::MAX);
         let hour = now.div_euclid(HOUR_S);
         self.transact_lightly(|db| {
@@ -88,7 +92,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut ledger = Ledger::open(&dir.path().join("ledger.db")).unwrap();
         let day = 86_400;
-        for (account, octets, now) in [("a", 5, 0), ("a", 7, 10), ("a", 9, 7300), ("b", 1, 20)] {
+        for (account, octets, now) in [
+            ("a", 0, -7200),
+            ("a", 5, 0),
+            ("a", 7, 10),
+            ("a", 9, 7300),
+            ("b", 1, 20),
+        ] {
             ledger.spend(account, octets, now).unwrap();
         }
         let mut check = |account: &str, now, expected| {

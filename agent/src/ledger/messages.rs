@@ -7,8 +7,9 @@ use maildreieck_api_spec::vocabulary::Corner;
 
 use super::schema::{folder, message, quarantine};
 use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
-use crate::plan::identity::{ContentId, Flags, InternalDate, MemberId};
+use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
 use crate::plan::view::{FolderId, Origin, Place, Row};
+use crate::store::Event;
 
 /// A message whose octets have just become known.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct NewRow {
 pub struct StoredRow {
     /// Where it lies on the source.
     pub at: Place,
+    /// The folder that is.
+    pub folder: LogicalFolder,
     /// What it is.
     pub content: ContentId,
     /// RFC822.SIZE, octets.
@@ -46,6 +49,22 @@ pub struct StoredRow {
     pub flags: Flags,
     /// Its place in the store.
     pub member: MemberId,
+}
+
+impl StoredRow {
+    /// What the store is told of it.
+    #[must_use]
+    pub fn into_add(self, triangle: &str) -> Event {
+        Event::Add {
+            member: self.member,
+            triangle: triangle.into(),
+            folder: self.folder,
+            content: self.content,
+            date: self.date,
+            flags: self.flags,
+            size: self.size,
+        }
+    }
 }
 
 #[derive(Queryable)]
@@ -223,7 +242,17 @@ impl Ledger {
     /// # Errors
     /// The ledger cannot be read.
     pub fn stored_rows(&mut self, triangle: &str, corner: Corner) -> Result<Vec<StoredRow>> {
-        type Tuple = (i64, i32, i64, Vec<u8>, i64, i64, String, Option<Vec<u8>>);
+        type Tuple = (
+            i64,
+            i32,
+            i64,
+            Vec<u8>,
+            i64,
+            i64,
+            String,
+            Option<Vec<u8>>,
+            String,
+        );
         let rows: Vec<Tuple> = message::table
             .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
             .filter(
@@ -241,17 +270,19 @@ impl Ledger {
                 message::date,
                 message::flags,
                 message::member,
+                folder::logical,
             ))
             .load(&mut self.db)?;
         rows.into_iter()
             .map(
-                |(folder, generation, uid, content, size, date, flags, member)| {
+                |(folder, generation, uid, content, size, date, flags, member, logical)| {
                     Ok(StoredRow {
                         at: Place {
                             folder: FolderId(folder),
                             generation: generation_of(generation)?,
                             uid: unsigned(uid)?,
                         },
+                        folder: LogicalFolder::from_stored(&logical),
                         content: content_of(&content)?,
                         size: unsigned(size)?,
                         date: InternalDate(date),
@@ -263,18 +294,6 @@ impl Ledger {
                 },
             )
             .collect()
-    }
-
-    /// How many messages of all triangles have a place in the store.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub fn count_stored(&mut self) -> Result<u64> {
-        let count: i64 = message::table
-            .filter(message::member.is_not_null())
-            .count()
-            .get_result(&mut self.db)?;
-        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Folders of the target in which copies lie that strayed, each with the source's folders that have copies

@@ -8,6 +8,7 @@ mod batches;
 mod faults;
 mod folders;
 mod halts;
+mod in_step;
 mod limits;
 mod messages;
 mod records;

@@ -7,6 +7,7 @@ diesel::table! {
         first_mirror_at -> Nullable<BigInt>,
         last_tx_at -> Nullable<BigInt>,
         epoch -> Integer,
+        store_mark -> Nullable<Binary>,
     }
 }
 

@@ -2,6 +2,7 @@
 //! backwards.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use super::identity::LogicalFolder;
 use super::mirror::{Copy, Plan, Read, Send};
@@ -68,7 +69,8 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    fn add(&mut self, octets: u64) {
+    /// One more.
+    pub fn add(&mut self, octets: u64) {
         self.messages += 1;
         self.bytes += octets;
     }
@@ -166,6 +168,35 @@ pub fn read_within(read: &mut Read, view: &View, mut source: Left) -> Waiting {
     }
     for uids in read.source.values_mut() {
         uids.sort_unstable();
+    }
+    waiting
+}
+
+/// What waits where reading has to wait before anything can be decided: all that has not been read, and what has no
+/// copy, unless it was moved and its copy is only to be followed.
+#[must_use]
+pub fn undecided(view: &View) -> Waiting {
+    let sides = || view.pairs.values().filter_map(|pair| pair.source.as_ref());
+    let mut moved = BTreeSet::new();
+    for side in sides() {
+        let shown: BTreeSet<u32> = side.shown.iter().map(|shown| shown.uid).collect();
+        let gone = side.rows.iter().filter(|(uid, _)| !shown.contains(uid));
+        let gone = gone.map(|(_, row)| row).chain(side.stale.values());
+        moved.extend(gone.map(|row| row.content));
+    }
+    let mut waiting = Waiting::default();
+    for side in sides() {
+        for shown in &side.shown {
+            let waits = match side.rows.get(&shown.uid) {
+                None => !side.unreadable.contains(&shown.uid),
+                Some(row) => {
+                    row.copy.is_none() && !row.quarantined && !moved.contains(&row.content)
+                }
+            };
+            if waits {
+                waiting.add(u64::from(shown.size));
+            }
+        }
     }
     waiting
 }

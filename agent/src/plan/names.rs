@@ -92,8 +92,8 @@ fn below<'a>(folder: &'a Named, prefix: &str) -> Option<Vec<&'a str>> {
         Some(separator) => folder.text.split(separator).collect(),
         None => vec![&folder.text],
     };
-    for wanted in prefix.split('/').filter(|part| !part.is_empty()) {
-        if path.first() != Some(&wanted) {
+    for wanted in levels(prefix, folder.separator) {
+        if path.first() != Some(&wanted.as_str()) {
             return None;
         }
         path.remove(0);
@@ -160,11 +160,7 @@ pub fn new_name(
     let (role, components) = folder.components();
     let joint = separator.unwrap_or('/').to_string();
     let mut escaped: Vec<String> = components.iter().map(|c| escape(c, separator)).collect();
-    let prefix: Vec<String> = prefix
-        .split('/')
-        .filter(|p| !p.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let prefix: Vec<String> = levels(prefix, separator).collect();
     // Below a folder that is there it goes by that folder's name, whatever that came to be.
     let mut above = folder.as_str();
     let mut below = 1;
@@ -205,6 +201,13 @@ pub fn new_name(
         text: all.join(&joint),
         role: wanted,
     }
+}
+
+/// The levels of a prefix as an account names them. Some servers take no `.` in a name although another character
+/// divides names, and no folder of the primary has to be found again by a prefix: it is always escaped.
+fn levels(prefix: &str, separator: Option<char>) -> impl Iterator<Item = String> {
+    let levels = prefix.split('/').filter(|level| !level.is_empty());
+    levels.map(move |level| escape(level, separator).replace('.', "=2E"))
 }
 
 fn escape(component: &str, separator: Option<char>) -> String {
@@ -318,6 +321,16 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_is_found_as_it_was_made() {
+        for (prefix, separator) in [(".x/a.b*%", '.'), (".x/a.b*%", '/'), ("~/#/&/=2E", '.')] {
+            let folder = LogicalFolder::from_components(None, ["A"]);
+            let made = new_name(&folder, Some(separator), prefix, &BTreeMap::new(), "").text;
+            let found = logical_names(&[named(&made, separator, None)], prefix);
+            assert_eq!(found, [Some(folder)], "{made}");
+        }
+    }
+
+    #[test]
     fn new_names_are_legal_and_injective() {
         let folder =
             |components: &[&str]| LogicalFolder::from_components(None, components.iter().copied());
@@ -333,6 +346,8 @@ mod tests {
         check(&folder(&["A/B"]), '/', "", "A=2FB");
         check(&folder(&["A=2EB"]), '.', "", "A=3D2EB");
         check(&folder(&["A=B"]), '.', "x/y", "x.y.A=B");
+        check(&folder(&["A"]), '.', ".x/a.b/c*", "=2Ex.a=2Eb.c=2A.A");
+        check(&folder(&["A"]), '/', "a.b", "a=2Eb/A");
         check(
             &LogicalFolder::from_components(Some("\\Sent"), []),
             '/',

@@ -6,7 +6,7 @@ use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::Verdict;
 use serde::Serialize;
 
-use crate::ledger::{Halt, RepairRow};
+use crate::ledger::{Halt, RepairRow, StoredRow};
 use crate::plan::mirror::Plan;
 use crate::plan::reconcile::Difference;
 use crate::snapshot::Cut;
@@ -20,6 +20,8 @@ pub struct Mirrored {
     pub halt: Option<Halt>,
     /// What waits for an account's budget.
     pub pending: Option<Pending>,
+    /// Of that, what the store had and has lost.
+    pub unfilled: Vec<StoredRow>,
     /// The plan, where it was only to be shown.
     pub dry_run: Option<Plan>,
     /// Where both accounts stood when it began: a Tx that follows is cut there.

@@ -231,6 +231,21 @@ impl Store {
         self.index.borrow_mut().each_member(triangle, each)
     }
 
+    /// Tells whether the store has been written to, or put in another's place: it is the same as long as the
+    /// segments hold the same.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn mark(&self) -> Result<[u8; 32], StoreError> {
+        let mut hasher = blake3::Hasher::new();
+        for row in self.index.borrow_mut().segments()? {
+            hasher.update(&row.number.to_le_bytes());
+            hasher.update(&row.covered.to_le_bytes());
+            hasher.update(&row.salt.unwrap_or_default());
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+
     /// Figures of the whole.
     ///
     /// # Errors

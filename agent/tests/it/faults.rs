@@ -240,6 +240,21 @@ fn each_fault_of_a_site_is_said_with_what_to_do() {
 }
 
 #[test]
+fn a_port_for_another_tls_is_told_from_a_fault() {
+    for (ours, tls) in [(0, "implicit"), (1, "starttls"), (1, "none")] {
+        let site = Site::new();
+        let ports = [site.primary.imap_port(), site.primary.imaps_port()];
+        let file = site.dir.path().join("agent.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let new = format!("port = {}\ntls = \"{tls}\"\ntimeout_s = 1", ports[ours]);
+        let old = format!("port = {}\ntls = \"none\"", ports[0]);
+        std::fs::write(&file, text.replace(&old, &new)).unwrap();
+        let words = ["is tls right for this port?", "993", "143"];
+        check(site.agent(&["mirror"]), 1, &words);
+    }
+}
+
+#[test]
 fn an_expired_certificate_is_refused() {
     let primary = Dovecot::start(Options {
         certificate: Certificate::Expired,

@@ -91,3 +91,51 @@ fn a_server_that_wants_to_be_left_alone_is() {
         said.stderr
     );
 }
+
+#[test]
+fn a_store_is_refilled_within_the_budget_of_the_primary() {
+    let site = Site::new();
+    site.fill("INBOX", 10, 20);
+    site.agent(&["mirror"]).exits(0);
+    std::fs::remove_dir_all(site.dir.path().join("data/store")).unwrap();
+    limit(&site, "primary", 25);
+    let said = site.agent(&["mirror"]).exits(3);
+    let pending = &said.triangle()["pending"];
+    assert_eq!(
+        (&pending["messages"], &pending["bytes"]),
+        (&15.into(), &(15 * MESSAGE).into())
+    );
+    // What is put back on the standby passes in any case, also where the store has to get it first.
+    let mut standby = site.standby();
+    let messages = standby.messages("INBOX").unwrap();
+    let oldest = messages.iter().min_by_key(|m| m.internaldate).unwrap();
+    standby.delete("INBOX", &[oldest.uid]).unwrap();
+    let said = site.once().exits(3);
+    assert_eq!((said.sent(), said.repairs().len()), (1, 7));
+    assert_eq!(said.triangle()["verdict"], "unproven");
+    assert_eq!(said.classes(), vec!["pending store"; 14]);
+    limit(&site, "primary", 1000);
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.repairs().len()), (0, 14));
+    site.agent(&["reconcile", "--depth", "content"]).exits(0);
+}
+
+#[test]
+fn what_waits_behind_moved_mail_that_cannot_be_read_is_pending_too() {
+    let site = Site::new();
+    let mut primary = site.primary();
+    primary.create("Akten").unwrap();
+    site.fill("INBOX", 10, 10);
+    site.agent(&["mirror"]).exits(0);
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.move_to("INBOX", &uids[..6], "Akten").unwrap();
+    // Longer ones: they could be nothing that is known.
+    site.fill("INBOX", 100, 4);
+    limit(&site, "primary", 13);
+    let said = site.once().exits(3);
+    assert_eq!(said.triangle()["pending"]["messages"], 3 + 4);
+    assert_eq!(said.triangle()["verdict"], "unproven");
+    limit(&site, "primary", 1000);
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (4, vec![]));
+}

@@ -561,6 +561,27 @@ fn two_folders_that_would_meet_on_the_standby_stay_two() {
 }
 
 #[test]
+fn a_prefix_that_no_folder_can_bear_is_escaped_like_a_folder() {
+    for (options, made) in [
+        (Options::german(), "=2Ex/a=2Eb=2A/Akten"),
+        (Options::default(), "=2Ex.a=2Eb=2A.Akten"),
+    ] {
+        let site = Site::between(Options::default(), options);
+        let file = site.dir.path().join("agent.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let prefix = "[[triangle]]\nstandby_prefix = \"/.x/a.b*\"\n";
+        std::fs::write(&file, text.replace("[[triangle]]\n", prefix)).unwrap();
+        site.primary().create("Akten").unwrap();
+        site.fill("INBOX", 1, 2);
+        site.fill("Akten", 10, 3);
+        let said = site.once().exits(0);
+        assert_eq!((said.sent(), said.classes()), (5, vec![]));
+        assert_eq!(site.standby().messages(made).unwrap().len(), 3);
+        assert_eq!(site.once().exits(0).sent(), 0);
+    }
+}
+
+#[test]
 fn a_date_that_no_server_can_keep_ends_well() {
     let site = Site::new();
     site.primary()

@@ -246,15 +246,6 @@ fn a_store_that_is_gone_or_older_than_the_ledger_is_refilled() {
     let site = balanced();
     let store = site.dir.path().join("data/store");
     let kept = site.dir.path().join("kept");
-    let copy = |from: &std::path::Path, to: &std::path::Path| {
-        let done = std::process::Command::new("cp")
-            .arg("-a")
-            .arg(from)
-            .arg(to)
-            .status()
-            .unwrap();
-        assert!(done.success());
-    };
     copy(&store, &kept);
     site.fill("INBOX", 10, 4);
     site.once().exits(0);
@@ -269,6 +260,58 @@ fn a_store_that_is_gone_or_older_than_the_ledger_is_refilled() {
         site.agent(&["store", "stats"]).exits(0).json["messages"],
         10
     );
+}
+
+/// What lies in it is the same, and as much: only what is said of it is older.
+#[test]
+fn an_older_store_is_told_of_moves_renames_flags_and_what_vanished() {
+    let site = Site::new();
+    let mut primary = site.primary();
+    primary.create("Alt").unwrap();
+    primary.create("Projekte").unwrap();
+    site.fill("INBOX", 1, 6);
+    site.fill("Alt", 10, 3);
+    site.once().exits(0);
+    let store = site.dir.path().join("data/store");
+    let kept = site.dir.path().join("kept");
+    copy(&store, &kept);
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.move_to("INBOX", &uids[..1], "Projekte").unwrap();
+    primary
+        .store("INBOX", &uids[1..3], "+FLAGS", &["\\Flagged"])
+        .unwrap();
+    primary.rename("Alt", "Neu").unwrap();
+    primary.delete("INBOX", &uids[5..]).unwrap();
+    let vanished = ["(missing_at_primary standby)"];
+    assert_eq!(site.once().exits(0).classes(), vanished);
+    // One more than then, and one less.
+    site.fill("INBOX", 20, 1);
+    site.once().exits(0);
+    for _ in 0..2 {
+        std::fs::remove_dir_all(&store).unwrap();
+        copy(&kept, &store);
+        let said = site.once().exits(0);
+        assert_eq!(
+            (said.sent(), said.classes()),
+            (0, vanished.map(str::to_owned).to_vec())
+        );
+        let mut repairs = vec!["flags_differ store"; 2];
+        repairs.extend(["misplaced store"; 4]);
+        repairs.push("missing_in_store store");
+        assert_eq!(said.repairs(), repairs);
+    }
+    assert_eq!(site.once().exits(0).repairs(), [""; 0]);
+    site.agent(&["store", "rebuild-index"]).exits(0);
+    assert_eq!(site.agent(&["reconcile"]).exits(0).classes(), vanished);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let done = std::process::Command::new("cp")
+        .arg("-a")
+        .args([from, to])
+        .status()
+        .unwrap();
+    assert!(done.success());
 }
 
 #[test]

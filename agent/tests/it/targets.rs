@@ -121,12 +121,40 @@ fn a_failure_on_the_way_is_made_good_in_the_same_run_and_nothing_is_doubled() {
             ],
         ),
     ];
-    for (name, actions) in cases {
-        println!("{name}");
-        let pair = pair(Script::new().once("APPEND", &actions));
-        pair.once().exits(0);
-        pair.complete();
-    }
+    // At once: each waits until the batch in doubt is old enough.
+    std::thread::scope(|scope| {
+        for (name, actions) in cases {
+            scope.spawn(move || {
+                println!("{name} begins");
+                let pair = pair(Script::new().once("APPEND", &actions));
+                pair.once().exits(0);
+                pair.complete();
+                println!("{name} ends");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_standby_that_falls_silent_is_waited_for_once() {
+    let pair = pair(Script::new().on("APPEND", &[Action::Stall]));
+    let file = pair.dir.path().join("agent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace(
+        "[triangle.standby]\n",
+        "[triangle.standby]\ntimeout_s = 2\n",
+    );
+    std::fs::write(&file, text).unwrap();
+    let said = pair.once().exits(1);
+    assert!(said.stderr.contains("went silent"), "{}", said.stderr);
+    assert_eq!(said.triangle()["error"]["temporary"], true);
+    // One connection to look, and two to write, none of which comes again.
+    let received = pair.standby.received();
+    let count = |word: &str| received.iter().filter(|c| c.starts_with(word)).count();
+    assert_eq!((count("LOGIN"), count("LIST")), (3, 1), "{received:?}");
+    pair.standby.behave();
+    assert_eq!(pair.once().exits(0).sent(), 20);
+    pair.complete();
 }
 
 #[test]

@@ -1,0 +1,1 @@
+ALTER TABLE triangle DROP COLUMN store_mark;
