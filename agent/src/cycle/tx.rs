@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use maildreieck_api_spec::certificate::{
-    Certificate, CornerCoverage, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures,
-    RepairCount, UNANCHORED, verdict,
+    Certificate, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures, LARGEST, RepairCount,
+    UNANCHORED, verdict,
 };
 use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction};
 
@@ -25,7 +25,7 @@ use crate::plan::reconcile::{
     Difference, Entry, Explanations, compare, compare_volume, left_out, waits,
 };
 use crate::plan::view::{FolderId, Origin, Place, Side, View};
-use crate::report::figures::{figures, folder_ref};
+use crate::report::figures::{coverage, figures, folder_ref};
 use crate::report::{Mirrored, Proof};
 use crate::snapshot::{self, Cut, Stands};
 use crate::store::{ReadBack, Store};
@@ -58,13 +58,15 @@ struct Proved {
     primary: u64,
     standby: u64,
     store: u64,
+    /// The oldest of the last proofs in the store; none while a message has none.
     store_oldest: Option<i64>,
     damaged: BTreeSet<ContentId>,
 }
 
 impl Site {
     /// Proves that the corners hold the same mail. After a mirror it is cut where the primary stood when that
-    /// began; without one at its own start.
+    /// last looked; without one at its own start. The proof begins no earlier than the run did, also where the
+    /// clock was set back meanwhile.
     ///
     /// # Errors
     /// A corner that cannot be read: there is no proof then.
@@ -74,10 +76,11 @@ impl Site {
         triangle_id: &str,
         depth: Depth,
         after: Option<&Mirrored>,
+        began_at: DateTime<Utc>,
     ) -> Result<Proof, AgentError> {
         self.progress
             .say(format!("{}: listing all corners", triangle.name));
-        let tx_at = clock::now();
+        let tx_at = clock::now().max(began_at);
         let result = self
             .reconcile_round(triangle, triangle_id, depth, after, tx_at)
             .await;
@@ -124,7 +127,7 @@ impl Round<'_> {
         };
         self.know_everything().await?;
         let proved = self.read_back(depth).await?;
-        let mut sight = self.sight(&cut, mirrored, &proved.damaged).await?;
+        let mut sight = self.sight(&cut, mirrored, &proved).await?;
         let mut differences = differences(&sight, depth);
         // A difference counts only if a second look after the last listing confirms it. What is counted and
         // what differs is of one look: figures of another would contradict the differences.
@@ -135,7 +138,7 @@ impl Round<'_> {
             }
             self.look_again(true).await?;
             self.know_everything().await?;
-            sight = self.sight(&cut, mirrored, &proved.damaged).await?;
+            sight = self.sight(&cut, mirrored, &proved).await?;
             before = std::mem::replace(&mut differences, self::differences(&sight, depth));
         }
         differences.extend(left_out(&self.source.left_out));
@@ -237,26 +240,19 @@ impl Round<'_> {
         (proved.standby, _) = self.read_back_account(Corner::Standby, depth).await?;
         let prove = move |store: &mut Store| {
             let now = clock::now_s();
-            store.inspect(now)?;
-            let new = store.verify(ReadBack::NEW, now)?;
-            let share = (store.stats()?.raw_bytes / SHARE).max(STORE_SHARE_BYTES);
-            let budget_bytes = if depth == Depth::Content {
-                u64::MAX
+            let messages = if depth == Depth::Content {
+                // Whatever was proved when: each octet is read.
+                store.check(now, |_, _| {})?.contents
             } else {
-                share
-            };
-            let rest = store.verify(
-                ReadBack {
+                store.inspect(now)?;
+                let budget_bytes = (store.stats()?.raw_bytes / SHARE).max(STORE_SHARE_BYTES);
+                let share = ReadBack {
                     budget_bytes,
                     before: now,
-                },
-                now,
-            )?;
-            Ok((
-                new.messages + rest.messages,
-                rest.oldest_proof,
-                store.damaged()?,
-            ))
+                };
+                store.verify(ReadBack::NEW, now)?.messages + store.verify(share, now)?.messages
+            };
+            Ok((messages, store.oldest_proof()?, store.damaged()?))
         };
         let (messages, oldest, damaged) = self.site.store.with(prove).await?;
         proved.store = messages;
@@ -382,7 +378,7 @@ impl Round<'_> {
         &mut self,
         cut: &Cut,
         mirrored: bool,
-        damaged: &BTreeSet<ContentId>,
+        proved: &Proved,
     ) -> Result<Sight, AgentError> {
         let view = self.full_view()?;
         let mut sight = Sight::default();
@@ -477,7 +473,7 @@ impl Round<'_> {
             .into_iter()
             .filter(|m| {
                 m.tombstone.is_none()
-                    && !damaged.contains(&m.content)
+                    && !proved.damaged.contains(&m.content)
                     && !excluded(&m.folder, exclude)
             })
             .map(|m| Entry {
@@ -491,6 +487,7 @@ impl Round<'_> {
                 late: false,
                 preexisting: false,
                 quarantine: None,
+                verified_at: proved.store_oldest,
             })
             .collect();
         Ok(sight)
@@ -516,34 +513,17 @@ impl Round<'_> {
         let state = ledger.triangle(name)?;
         let repairs = ledger.open_repairs(name)?;
         let new_tombstones = ledger.new_tombstones(name, state.last_tx_at.unwrap_or(0))?;
-        let mut coverage = Vec::new();
-        for (corner, now) in [
-            (Corner::Primary, proved.primary),
-            (Corner::Standby, proved.standby),
-        ] {
-            let (verified, oldest) = ledger.coverage(name, corner)?;
-            coverage.push(CornerCoverage {
-                corner,
-                whole: depth != Depth::Content || corner != Corner::Primary || !proved.broken_off,
-                content_verified: verified,
-                content_verified_now: now,
-                oldest_proof: oldest.and_then(|at| DateTime::from_timestamp(at, 0)),
-            });
+        let now_at = clock::now().max(tx_at);
+        let mut coverage = [
+            (Corner::Primary, &sight.primary, proved.primary),
+            (Corner::Standby, &sight.standby, proved.standby),
+            (Corner::Store, &sight.store, proved.store),
+        ]
+        .map(|(corner, entries, now)| coverage(corner, entries, depth, now, now_at))
+        .to_vec();
+        if let Some(primary) = coverage.first_mut() {
+            primary.whole &= depth != Depth::Content || !proved.broken_off;
         }
-        let stored = u64::try_from(sight.store.len()).unwrap_or(u64::MAX);
-        coverage.push(CornerCoverage {
-            corner: Corner::Store,
-            whole: true,
-            content_verified: if proved.store_oldest.is_some() {
-                stored
-            } else {
-                proved.store.min(stored)
-            },
-            content_verified_now: proved.store,
-            oldest_proof: proved
-                .store_oldest
-                .and_then(|at| DateTime::from_timestamp(at, 0)),
-        });
         let (primary, mut primary_folders) = figures(&sight.primary, key);
         let (standby, mut standby_folders) = figures(&sight.standby, key);
         let (store, mut store_folders) = figures(&sight.store, key);
@@ -580,7 +560,7 @@ impl Round<'_> {
             },
             folders,
             differences: count_differences(&differences, key),
-            repairs: count_repairs(&repairs, key),
+            repairs: count_repairs(&repairs, tx_at, key),
             new_tombstones,
             coverage,
             nonce: UNANCHORED.to_owned(),
@@ -671,11 +651,13 @@ fn source_entries(
                 late,
                 preexisting: false,
                 quarantine: aside(shown.uid),
+                verified_at: None,
             };
             match side.rows.get(&shown.uid) {
                 Some(row) => {
                     let copy_here = row.copy.filter(|c| Some(c.folder) == target);
                     let mut entry = entry(row.content, copy_here.map(|c| c.uid));
+                    entry.verified_at = row.verified_at;
                     if short && row.copy.is_none() {
                         entry.quarantine = entry.quarantine.or(Some((Class::Pending, false)));
                     }
@@ -713,6 +695,7 @@ fn target_entries(name: &LogicalFolder, side: &Side, cut: &Stands) -> Vec<Entry>
                 late: is_late(cut, name, side, shown.uid),
                 preexisting: row.origin == Origin::Preexisting,
                 quarantine: None,
+                verified_at: row.verified_at,
             })
         })
         .collect()
@@ -774,7 +757,8 @@ fn cut_points(cut: &Cut, key: &[u8; 32]) -> Vec<CutPoint> {
             folder: folder_ref(name, key),
             uidvalidity: stood.uidvalidity,
             uidnext: stood.uidnext,
-            highestmodseq: stood.highestmodseq,
+            // Beyond that JSON would round it.
+            highestmodseq: stood.highestmodseq.filter(|modseq| *modseq <= LARGEST),
         })
     })
     .collect()
@@ -799,7 +783,7 @@ fn count_differences(differences: &[Difference], key: &[u8; 32]) -> Vec<Differen
         .collect()
 }
 
-fn count_repairs(repairs: &[RepairRow], key: &[u8; 32]) -> Vec<RepairCount> {
+fn count_repairs(repairs: &[RepairRow], tx_at: DateTime<Utc>, key: &[u8; 32]) -> Vec<RepairCount> {
     let mut counts: BTreeMap<(Class, Corner, _), (u64, i64)> = BTreeMap::new();
     for repair in repairs {
         let (count, at) = counts
@@ -815,7 +799,8 @@ fn count_repairs(repairs: &[RepairRow], key: &[u8; 32]) -> Vec<RepairCount> {
                 class,
                 corner,
                 folder,
-                at: DateTime::from_timestamp(at, 0)?,
+                // All came before; a clock that was set back since says otherwise.
+                at: DateTime::from_timestamp(at, 0)?.min(tx_at),
                 count,
             })
         })

@@ -14,7 +14,7 @@ use super::wire::{self, Mailbox, unescaped};
 pub struct FolderStatus {
     /// UIDVALIDITY, never 0 in a status that is complete.
     pub uidvalidity: u32,
-    /// UIDNEXT.
+    /// UIDNEXT, never 0 in a status that is complete: all mail would come after such a cut.
     pub uidnext: u32,
     /// HIGHESTMODSEQ, where the server keeps one.
     pub highestmodseq: Option<u64>,
@@ -273,5 +273,5 @@ fn status_of(attributes: &[StatusAttribute]) -> Option<FolderStatus> {
             _ => {}
         }
     }
-    (seen == 7 && status.uidvalidity > 0).then_some(status)
+    (seen == 7 && status.uidvalidity > 0 && status.uidnext > 0).then_some(status)
 }

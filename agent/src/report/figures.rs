@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use maildreieck_api_spec::certificate::{CornerFigures, FolderRef};
+use chrono::{DateTime, Utc};
+use maildreieck_api_spec::certificate::{CornerCoverage, CornerFigures, FolderRef};
+use maildreieck_api_spec::vocabulary::{Corner, Depth};
 
 use crate::plan::identity::LogicalFolder;
 use crate::plan::reconcile::Entry;
@@ -93,6 +95,32 @@ pub fn figures(
     )
 }
 
+/// How much of a corner was proved by reading bytes, by what is counted in it: `now` messages in this Tx. A
+/// proof by a clock that was set back since counts as one of `now_at`.
+#[must_use]
+pub fn coverage(
+    corner: Corner,
+    entries: &[Entry],
+    depth: Depth,
+    now: u64,
+    now_at: DateTime<Utc>,
+) -> CornerCoverage {
+    let proofs = || entries.iter().filter_map(|entry| entry.verified_at);
+    let verified = proofs().count();
+    let oldest = proofs().min().filter(|_| verified == entries.len());
+    let oldest = oldest.and_then(|at| DateTime::from_timestamp(at, 0));
+    let verified = u64::try_from(verified).unwrap_or(u64::MAX);
+    // Messages can be gone again that were read.
+    let now = now.min(verified);
+    CornerCoverage {
+        corner,
+        whole: depth != Depth::Content || now > 0 || entries.is_empty(),
+        content_verified: verified,
+        content_verified_now: now,
+        oldest_proof: oldest.map(|at| at.min(now_at)),
+    }
+}
+
 /// A folder without its name.
 #[must_use]
 pub fn folder_ref(folder: &LogicalFolder, key: &[u8; 32]) -> FolderRef {
@@ -125,6 +153,7 @@ mod tests {
             late: false,
             preexisting: false,
             quarantine: None,
+            verified_at: None,
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Mirrored {
     pub pending: Option<Pending>,
     /// The plan, where it was only to be shown.
     pub dry_run: Option<Plan>,
-    /// Where both accounts stood when it began: a Tx that follows is cut there.
+    /// Where both accounts stood when it last looked at the primary: a Tx that follows is cut there.
     pub cut: Cut,
 }
 

@@ -2,7 +2,7 @@
 //! yet, and whether its due time is one, the server knows.
 
 use super::{RunKind, RunOutcome, RunReport};
-use crate::certificate::LARGEST;
+use crate::certificate::{LARGEST, is_hex, too_early};
 use crate::ids::RunId;
 use crate::problem::FieldError;
 use crate::vocabulary::Depth;
@@ -32,11 +32,34 @@ impl RunReport {
             (None, None) => {}
             _ => say("/due_at", "there if and only if schedule_id is"),
         }
+        for (pointer, at) in [
+            ("/due_at", self.due_at),
+            ("/started_at", Some(self.started_at)),
+        ] {
+            if let Some(rule) = at.and_then(too_early) {
+                say(pointer, &rule);
+            }
+        }
+        if self.due_at.is_some_and(|due_at| self.started_at < due_at) {
+            say("/started_at", "not before due_at");
+        }
         if self.finished_at < self.started_at {
             say("/finished_at", "not before started_at");
         }
         if (self.outcome == RunOutcome::Failed) != self.failure.is_some() {
             say("/failure", "there if and only if the outcome is failed");
+        }
+        match self.outcome {
+            RunOutcome::HeldBack if self.halt.is_none() => {
+                say("/halt", "there where the outcome is held_back");
+            }
+            RunOutcome::Done if self.halt.is_some() => {
+                say("/halt", "there only where the outcome is held_back or failed");
+            }
+            _ => {}
+        }
+        if self.mirrored.messages == 0 && self.mirrored.bytes > 0 {
+            say("/mirrored/bytes", "0 where there are no messages");
         }
         let mut numbers = vec![
             ("/mirrored/messages", self.mirrored.messages),
@@ -44,6 +67,12 @@ impl RunReport {
         ];
         if let Some(halt) = &self.halt {
             numbers.extend([("/halt/messages", halt.messages), ("/halt/of", halt.of)]);
+            if halt.messages == 0 {
+                say("/halt/messages", "1 or more");
+            }
+            if !is_hex(&halt.id, 16) {
+                say("/halt/id", "16 hex digits in lower case");
+            }
         }
         for (pointer, number) in numbers {
             if number > LARGEST {
@@ -51,16 +80,25 @@ impl RunReport {
             }
         }
         let Some(proof) = &self.certificate else {
-            if self.kind == RunKind::Tx && self.outcome == RunOutcome::Done {
-                say("/certificate", "there for a Tx that is done");
+            if self.kind == RunKind::Tx && self.outcome != RunOutcome::Failed {
+                say("/certificate", "there for a Tx that is done or held back");
             }
             return found;
         };
-        if self.kind != RunKind::Tx {
-            say("/certificate", "there for a Tx alone");
+        if self.kind != RunKind::Tx || self.outcome == RunOutcome::Failed {
+            say("/certificate", "there only for a Tx that is done or held back");
         }
         if proof.triangle != self.triangle_id.to_string() {
             say("/certificate/triangle", "the id of the run's triangle");
+        }
+        if proof.tx_at < self.started_at {
+            say("/certificate/tx_at", "not before started_at");
+        }
+        for (i, coverage) in proof.coverage.iter().enumerate() {
+            if coverage.oldest_proof.is_some_and(|at| at > self.finished_at) {
+                let pointer = format!("/certificate/coverage/{i}/oldest_proof");
+                say(&pointer, "not after finished_at");
+            }
         }
         if proof.tx_at > self.finished_at {
             say("/certificate/tx_at", "not after finished_at");
