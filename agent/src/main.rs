@@ -195,7 +195,8 @@ async fn cycle(
             Work::Reconcile(depth) => {
                 match site
                     .reconcile(triangle, &triangle.name, depth, None, clock::now())
-                    .await {
+                    .await
+                {
                     Ok(proof) => {
                         report.take_proof(&proof);
                         Ok(())

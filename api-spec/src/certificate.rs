@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub(crate) use self::check::{is_hex, too_early};
 pub use self::check::{EARLIEST, LARGEST, ROLES};
+pub(crate) use self::check::{is_hex, too_early};
 use crate::vocabulary::{Class, Corner, Depth, Direction, Reason, Verdict};
 
 /// The `format` of a certificate of this version.

@@ -43,12 +43,14 @@ impl Certificate {
         if found.0.is_empty() {
             self.check_sums(&mut found);
             self.check_verdict(&mut found);
-            self.check_coverage(&mut found);
         }
-        if found.0.is_empty() && self.depth != Depth::Volume && self.verdict != Verdict::Unproven {
-            self.check_corner(Corner::Standby, &mut found);
-            self.check_corner(Corner::Store, &mut found);
-            self.check_cut(&mut found);
+        if found.0.is_empty() {
+            if self.depth != Depth::Volume && self.verdict != Verdict::Unproven {
+                self.check_corner(Corner::Standby, &mut found);
+                self.check_corner(Corner::Store, &mut found);
+                self.check_cut(&mut found);
+            }
+            self.check_coverage(&mut found);
         }
         found.0
     }

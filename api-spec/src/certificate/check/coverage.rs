@@ -29,7 +29,8 @@ impl Certificate {
                 say("oldest_proof", rule.to_owned());
             }
             if self.depth == Depth::Content && messages > 0 && c.content_verified_now == 0 {
-                let rule = "not 0 at depth content for a corner that has messages and was read whole";
+                let rule =
+                    "not 0 at depth content for a corner that has messages and was read whole";
                 say("content_verified_now", rule.to_owned());
             }
         }
@@ -41,7 +42,10 @@ impl Certificate {
         for corner in [Corner::Primary, Corner::Standby] {
             let cut = self.cut.iter().any(|cut| cut.corner == corner);
             if self.of(corner).messages > 0 && !cut && !late {
-                found.say("/cut", format!("the folders of the {corner}, which has messages"));
+                found.say(
+                    "/cut",
+                    format!("the folders of the {corner}, which has messages"),
+                );
             }
         }
     }

@@ -178,7 +178,12 @@ impl Certificate {
         check("/epoch".to_owned(), self.epoch.into(), 0, LAST_EPOCH.into());
         for (i, cut) in self.cut.iter().enumerate() {
             let at = |name: &str| format!("/cut/{i}/{name}");
-            check(at("uidvalidity"), cut.uidvalidity.into(), 1, u32::MAX.into());
+            check(
+                at("uidvalidity"),
+                cut.uidvalidity.into(),
+                1,
+                u32::MAX.into(),
+            );
             check(at("uidnext"), cut.uidnext.into(), 1, u32::MAX.into());
             if let Some(modseq) = cut.highestmodseq {
                 check(at("highestmodseq"), modseq, 1, LARGEST);
@@ -194,11 +199,21 @@ impl Certificate {
         for (i, r) in self.repairs.iter().enumerate() {
             check(format!("/repairs/{i}/count"), r.count, 1, LARGEST);
         }
-        check("/new_tombstones".to_owned(), self.new_tombstones, 0, LARGEST);
+        check(
+            "/new_tombstones".to_owned(),
+            self.new_tombstones,
+            0,
+            LARGEST,
+        );
         for (i, c) in self.coverage.iter().enumerate() {
             let at = |name: &str| format!("/coverage/{i}/{name}");
             check(at("content_verified"), c.content_verified, 0, LARGEST);
-            check(at("content_verified_now"), c.content_verified_now, 0, LARGEST);
+            check(
+                at("content_verified_now"),
+                c.content_verified_now,
+                0,
+                LARGEST,
+            );
         }
     }
 }

@@ -229,7 +229,7 @@ fn equal_corners_are_equal() {
     check(
         |p| {
             set(p, Corner::Standby, 11, '7');
-            p.differences = vec![count(Class::Preexisting, Corner::Store, "inbox", 1)];
+            p.differences = vec![count(Class::Duplicate, Corner::Store, "inbox", 1)];
         },
         &standby,
     );

@@ -2,11 +2,7 @@
 
 use super::*;
 
-fn covered(
-    verified: u64,
-    now: u64,
-    oldest: bool,
-) -> impl FnOnce(&mut Certificate) {
+fn covered(verified: u64, now: u64, oldest: bool) -> impl FnOnce(&mut Certificate) {
     move |p| {
         let c = &mut p.coverage[1];
         c.content_verified = verified;

@@ -236,7 +236,16 @@ fn what_stands_at_the_end_has_its_form() {
     }
     let long = format!("1.2.3-{}", "x".repeat(60));
     for wrong in [
-        "", "1", "1.2", "1.2.3.4", "1..3", "v1.2.3", "1.2.3-", "1.2.3 ", "1.2.3-a b", &long,
+        "",
+        "1",
+        "1.2",
+        "1.2.3.4",
+        "1..3",
+        "v1.2.3",
+        "1.2.3-",
+        "1.2.3 ",
+        "1.2.3-a b",
+        &long,
     ] {
         check(version(wrong), &["/agent_version"]);
     }
