@@ -90,11 +90,12 @@ pub struct CutPoint {
 pub struct DifferenceCount {
     /// The class.
     pub class: Class,
-    /// The corner that differs from the primary: one of [`Class::corners`].
+    /// The corner that differs from the primary, `standby` or `store`; some classes are of one of them alone
+    /// ([`Class::corners`]).
     pub corner: Corner,
     /// The folder.
     pub folder: FolderRef,
-    /// Why it counts as explained: one of [`Class::reasons`]; absent where it does not.
+    /// Why it counts as explained, a reason of its class ([`Class::reasons`]); absent where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// How many messages, 1 or more.

@@ -810,6 +810,7 @@ fn count_repairs(repairs: &[RepairRow], tx_at: DateTime<Utc>, key: &[u8; 32]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imap::FolderStatus;
     use maildreieck_api_spec::vocabulary::Reason;
 
     #[test]
@@ -833,5 +834,50 @@ mod tests {
         assert!(confirmed(&[a.clone(), b.clone()], &[]));
         assert!(confirmed(&[a.clone(), b.clone()], &[a.clone(), explained]));
         assert!(!confirmed(&[a], &[b]));
+    }
+
+    #[test]
+    fn repairs_came_before_the_proof() {
+        let tx_at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let row = |id, at| RepairRow {
+            id,
+            class: Class::FlagsDiffer,
+            corner: Corner::Standby,
+            folder: LogicalFolder::from_stored("INBOX"),
+            content: ContentId::of(b"a"),
+            at,
+        };
+        let at = |rows: &[RepairRow]| {
+            let counts = count_repairs(rows, tx_at, &[7; 32]);
+            counts
+                .iter()
+                .map(|r| (r.count, r.at.timestamp()))
+                .collect::<Vec<_>>()
+        };
+        let (first, last) = (row(1, 1_799_999_000), row(2, 1_799_999_999));
+        assert_eq!(at(&[first.clone(), last]), [(2, 1_799_999_999)]);
+        // Mended when the clock ran an hour ahead.
+        assert_eq!(at(&[first, row(3, 1_800_003_600)]), [(2, 1_800_000_000)]);
+    }
+
+    #[test]
+    fn a_modseq_that_json_cannot_say_is_left_out() {
+        let modseq = |highestmodseq| {
+            let stood = FolderStatus {
+                uidvalidity: 1,
+                uidnext: 2,
+                highestmodseq,
+                messages: 1,
+            };
+            let cut = Cut {
+                primary: Stands::from([(LogicalFolder::from_stored("INBOX"), stood)]),
+                standby: Stands::new(),
+            };
+            cut_points(&cut, &[7; 32]).first().unwrap().highestmodseq
+        };
+        assert_eq!(modseq(None), None);
+        assert_eq!(modseq(Some(LARGEST)), Some(LARGEST));
+        assert_eq!(modseq(Some(LARGEST + 1)), None);
+        assert_eq!(modseq(Some(u64::MAX >> 1)), None);
     }
 }

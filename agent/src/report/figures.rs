@@ -189,6 +189,45 @@ mod tests {
     }
 
     #[test]
+    fn coverage_is_of_what_is_counted() {
+        let now_at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let check = |proofs: &[Option<i64>], depth, now, expected| {
+            let of = |verified_at: &Option<i64>| Entry {
+                verified_at: *verified_at,
+                ..entry("a")
+            };
+            let entries: Vec<Entry> = proofs.iter().map(of).collect();
+            let found = coverage(Corner::Standby, &entries, depth, now, now_at);
+            let oldest = found.oldest_proof.map(|at| at.timestamp());
+            let counts = (found.content_verified, found.content_verified_now);
+            assert_eq!(
+                (found.whole, counts, oldest),
+                expected,
+                "{proofs:?} {depth:?}"
+            );
+        };
+        let (early, late) = (Some(1_790_000_000), Some(1_790_000_001));
+        check(&[], Depth::Ledger, 0, (true, (0, 0), None));
+        check(&[], Depth::Content, 3, (true, (0, 0), None));
+        check(&[late, early], Depth::Ledger, 1, (true, (2, 1), early));
+        // One was never read; one that was read is gone again.
+        check(&[late, None], Depth::Ledger, 2, (true, (1, 1), None));
+        check(&[None], Depth::Ledger, 0, (true, (0, 0), None));
+        // Read when a clock ran ahead.
+        let ahead = Some(1_900_000_000);
+        check(
+            &[ahead],
+            Depth::Ledger,
+            0,
+            (true, (1, 0), Some(1_800_000_000)),
+        );
+        // Nothing could be read, though there is something.
+        check(&[None], Depth::Content, 0, (false, (0, 0), None));
+        check(&[early], Depth::Content, 0, (false, (1, 0), early));
+        check(&[early], Depth::Content, 1, (true, (1, 1), early));
+    }
+
+    #[test]
     fn folders_lose_their_names() {
         let check = |form: &str, expected: &str| {
             assert_eq!(

@@ -6,11 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maildreieck_api_spec::certificate::{
     Certificate, Corners, CutPoint, DifferenceCount, EARLIEST, FORMAT, FolderFigures, UNANCHORED,
 };
+use maildreieck_api_spec::ids::{RunId, ScheduleId};
+use maildreieck_api_spec::runs::{RunKind, RunReport};
 use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction, Verdict};
 use proptest::prelude::*;
 
 use super::figures::{coverage, figures, folder_ref};
-use crate::plan::identity::{ContentId, InternalDate, LogicalFolder};
+use super::spool::Spool;
+use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder};
 use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume, left_out};
 
 type Compare = fn(&[Entry], Corner, &[Entry], &Explanations) -> Vec<Difference>;
@@ -186,4 +189,47 @@ proptest! {
             prop_assert!(!certificate(corners, &[], Depth::Ledger, 1).contradictions().is_empty());
         }
     }
+}
+
+/// The clock was set back while a run went on, and bytes were read back after its cut.
+#[test]
+fn a_tx_whose_clock_was_set_back_is_reported_in_order() {
+    let of = |octets: &[u8], after| Entry {
+        folder: LogicalFolder::from_stored("INBOX"),
+        content: ContentId::of(octets),
+        date: InternalDate(1),
+        flags: Flags::default(),
+        size: 10,
+        uid: 1,
+        copy: None,
+        late: false,
+        preexisting: false,
+        quarantine: None,
+        verified_at: Some(tx_at().timestamp() + after),
+    };
+    let entries = [of(b"a", 30)];
+    let mut proof = certificate([&entries, &entries, &entries], &[], Depth::Content, 1);
+    for c in &mut proof.coverage {
+        c.oldest_proof = Some(tx_at() + TimeDelta::seconds(30));
+    }
+    let (schedule_id, due_at) = (ScheduleId::new(), tx_at() - TimeDelta::hours(1));
+    let mut report = RunReport {
+        kind: RunKind::Tx,
+        schedule_id: Some(schedule_id),
+        due_at: Some(due_at),
+        started_at: due_at,
+        finished_at: due_at - TimeDelta::hours(1),
+        ..super::spool::tests::report(0)
+    };
+    proof.triangle = report.triangle_id.to_string();
+    report.certificate = Some(proof);
+    let run = RunId::of_schedule(schedule_id, due_at);
+    assert_ne!(report.contradictions(run), []);
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    spool.add(run, &report).unwrap();
+    let waiting = spool.waiting().unwrap();
+    let read: RunReport = serde_json::from_slice(&spool.read(&waiting[0]).unwrap()).unwrap();
+    assert_eq!(read.contradictions(run), []);
+    assert_eq!(read.finished_at, tx_at() + TimeDelta::seconds(30));
 }
