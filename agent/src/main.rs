@@ -193,7 +193,10 @@ async fn cycle(
                 Err(error) => Err(error),
             },
             Work::Reconcile(depth) => {
-                match site.reconcile(triangle, &triangle.name, depth, None).await {
+                match site
+                    .reconcile(triangle, &triangle.name, depth, None, clock::now())
+                    .await
+                {
                     Ok(proof) => {
                         report.take_proof(&proof);
                         Ok(())
@@ -218,10 +221,12 @@ async fn once(
     triangle: &maildreieck_agent::config::TriangleConfig,
     report: &mut TriangleReport,
 ) -> Result<(), AgentError> {
+    let began_at = clock::now();
     let mirrored = site.mirror(triangle, false).await?;
     report.take_mirrored(&mirrored);
+    let after = Some(&mirrored);
     let proof = site
-        .reconcile(triangle, &triangle.name, Depth::Ledger, Some(&mirrored))
+        .reconcile(triangle, &triangle.name, Depth::Ledger, after, began_at)
         .await?;
     report.take_proof(&proof);
     Ok(())

@@ -357,7 +357,7 @@ fn check_generation(
         if let Some(row) = rows.rows.get(&shown.uid)
             && (row.size != shown.size || row.date != shown.date)
         {
-            if folder.renewed || (row.origin == Origin::Written && !row.verified) {
+            if folder.renewed || (row.origin == Origin::Written && row.verified_at.is_none()) {
                 let at = Place {
                     folder: known.id,
                     generation: known.generation,

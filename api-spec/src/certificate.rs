@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use self::check::{LARGEST, ROLES};
+pub use self::check::{EARLIEST, LARGEST, ROLES};
+pub(crate) use self::check::{is_hex, too_early};
 use crate::vocabulary::{Class, Corner, Depth, Direction, Reason, Verdict};
 
 /// The `format` of a certificate of this version.
@@ -65,19 +66,22 @@ pub struct Corners {
     pub store: CornerFigures,
 }
 
-/// Where a folder stood when the Tx began (RFC 9051, 2.3.1.1; RFC 7162, 3.1).
+/// Where a folder of an account stood at the cut (RFC 9051, 2.3.1.1; RFC 7162, 3.1), also one without
+/// messages, which has no figures. The store has no UIDs and no cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CutPoint {
-    /// The account's corner.
+    /// The account's corner: primary or standby.
     pub corner: Corner,
     /// Which folder.
     pub folder: FolderRef,
-    /// UIDVALIDITY at the cut.
+    /// UIDVALIDITY at the cut, never 0.
     pub uidvalidity: u32,
-    /// UIDNEXT at the cut: what has this UID or a higher one is `late`.
+    /// UIDNEXT at the cut, never 0: what has this UID or a higher one is `late`.
     pub uidnext: u32,
-    /// HIGHESTMODSEQ at the cut, where the server keeps one.
+    /// HIGHESTMODSEQ at the cut, 1 to 2^53 - 1; absent where the server keeps none or a larger one. It has up
+    /// to 63 bits (RFC 7162, 3.1), of which canonical JSON says 53 exactly, and a rounded one would be false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740991u64)]
     pub highestmodseq: Option<u64>,
 }
 
@@ -86,29 +90,32 @@ pub struct CutPoint {
 pub struct DifferenceCount {
     /// The class.
     pub class: Class,
-    /// The corner that differs from the primary.
+    /// The corner that differs from the primary, `standby` or `store`; some classes are of one of them alone
+    /// ([`Class::corners`]).
     pub corner: Corner,
     /// The folder.
     pub folder: FolderRef,
-    /// Why it counts as explained; absent where it does not.
+    /// Why it counts as explained, a reason of its class ([`Class::reasons`]); absent where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// How many messages.
+    /// How many messages, 1 or more.
+    #[schema(minimum = 1)]
     pub count: u64,
 }
 
 /// Something that the mirror mended since the last Tx, so that it does not tidy evidence away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct RepairCount {
-    /// What had been wrong.
+    /// What had been wrong: `missing_at_standby`, `missing_in_store`, `altered` or `flags_differ`.
     pub class: Class,
     /// Where.
     pub corner: Corner,
     /// In which folder.
     pub folder: FolderRef,
-    /// When the last of them was mended.
+    /// When the last of them was mended, whole seconds; not after `tx_at`.
     pub at: DateTime<Utc>,
-    /// How many messages.
+    /// How many messages, 1 or more.
+    #[schema(minimum = 1)]
     pub count: u64,
 }
 
@@ -117,13 +124,17 @@ pub struct RepairCount {
 pub struct CornerCoverage {
     /// The corner.
     pub corner: Corner,
-    /// Whether it could be read whole at this depth.
+    /// Whether it could be read whole at this depth. At depth `content` a corner with messages of which none
+    /// was read is not.
     pub whole: bool,
-    /// Messages whose bytes have been verified at some time.
+    /// Messages of the corner whose bytes have been verified at some time; of the store none as long as one
+    /// was not.
     pub content_verified: u64,
-    /// Messages whose bytes were verified in this Tx.
+    /// Those of them whose bytes were verified in this Tx. The store reads equal messages once, and some that
+    /// count no more; it says how many it read, at most `content_verified`.
     pub content_verified_now: u64,
-    /// The oldest of the last verifications; absent while a message has none.
+    /// The oldest of the last verifications, whole seconds; absent while a message has none, and where there
+    /// are no messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_proof: Option<DateTime<Utc>>,
 }
@@ -136,7 +147,7 @@ pub struct Certificate {
     pub format: String,
     /// The triangle's id on the server, or its name in the site's file where there is no server.
     pub triangle: String,
-    /// When the cut was made.
+    /// When the proof began, by the agent's clock: not before its run did.
     pub tx_at: DateTime<Utc>,
     /// How deep it looked.
     pub depth: Depth,
@@ -144,7 +155,8 @@ pub struct Certificate {
     pub verdict: Verdict,
     /// Which way mail flows.
     pub direction: Direction,
-    /// Counts failovers and returns; 0 before the first.
+    /// Counts failovers and returns; 0 before the first, at most 2^31 - 1.
+    #[schema(maximum = 2147483647)]
     pub epoch: u32,
     /// Where each folder stood.
     pub cut: Vec<CutPoint>,
@@ -160,11 +172,14 @@ pub struct Certificate {
     pub new_tombstones: u64,
     /// Coverage of each corner.
     pub coverage: Vec<CornerCoverage>,
-    /// The server's nonce for this Tx, or [`UNANCHORED`].
+    /// The server's nonce for this Tx, or [`UNANCHORED`]; the latter alone as long as no server gives one.
+    #[schema(example = "unanchored")]
     pub nonce: String,
-    /// BLAKE3 of the triangle's canonical configuration without secrets, 64 hex digits.
+    /// BLAKE3 of the triangle's canonical configuration without secrets, 64 hex digits in lower case.
+    #[schema(min_length = 64, max_length = 64)]
     pub configuration_hash: String,
-    /// The agent's version.
+    /// The agent's version, like `1.2.3` or `1.2.3-rc.1`.
+    #[schema(example = "0.1.0", max_length = 64)]
     pub agent_version: String,
 }
 

@@ -108,10 +108,11 @@ pub struct Volume {
 /// What the guard holds back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HaltFigures {
-    /// The halt's id, as `confirm --halt` takes it.
-    #[schema(max_length = 64)]
+    /// The halt's id, as `confirm --halt` takes it: 16 hex digits in lower case.
+    #[schema(min_length = 16, max_length = 16)]
     pub id: String,
-    /// Messages that vanished or changed, or that the target lost.
+    /// Messages that vanished or changed, or that the target lost: 1 or more.
+    #[schema(minimum = 1)]
     pub messages: u64,
     /// Of how many.
     pub of: u64,
@@ -131,9 +132,9 @@ pub struct RunReport {
     /// When it was due; with `schedule_id`, and then `run_id` is [`RunId::of_schedule`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<DateTime<Utc>>,
-    /// When it began, by the agent's clock.
+    /// When it began, by the agent's clock; not before `due_at`.
     pub started_at: DateTime<Utc>,
-    /// When it ended, by the agent's clock.
+    /// When it ended, by the agent's clock; not before anything in it.
     pub finished_at: DateTime<Utc>,
     /// Whether the agent had to decide by its own clock, without the server.
     #[serde(default)]
@@ -145,10 +146,10 @@ pub struct RunReport {
     pub failure: Option<Failure>,
     /// What was sent to the target.
     pub mirrored: Volume,
-    /// What the guard holds back, where it does.
+    /// What the guard holds back: there if the run was held back, and also where one failed that would be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt: Option<HaltFigures>,
-    /// The proof of a Tx that came to one.
+    /// The proof of a Tx: there unless it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
 }

@@ -221,6 +221,35 @@ impl Class {
             | Self::Late => &[Reason::ByClass],
         }
     }
+
+    /// The corners that can differ from the primary in this way: each difference is said of the corner that
+    /// differs, never of the primary itself.
+    #[must_use]
+    pub fn corners(self) -> &'static [Corner] {
+        match self {
+            // The store's mail is all the mirror's own: nobody else put any there, before or since, and what
+            // was moved is moved in it too.
+            Self::MissingAtStandby | Self::ForeignAtStandby | Self::Moved | Self::Preexisting => {
+                &[Corner::Standby]
+            }
+            // What only a hoster does.
+            Self::Equivalent | Self::HostMerged => &[Corner::Standby],
+            // The medium is written from the store.
+            Self::MissingInStore | Self::NotYetOnMedium => &[Corner::Store],
+            Self::Altered
+            | Self::Duplicate
+            | Self::Misplaced
+            | Self::FlagsDiffer
+            | Self::DateDiffers
+            | Self::DoesNotStay
+            | Self::Unseen
+            | Self::MissingAtPrimary
+            | Self::Excluded
+            | Self::Late
+            | Self::Quarantined
+            | Self::Pending => &[Corner::Standby, Corner::Store],
+        }
+    }
 }
 
 impl std::fmt::Display for Class {

@@ -90,12 +90,26 @@ impl Error {
         }])
     }
 
-    /// Fields that say what cannot be.
+    /// Fields that say what cannot be. The text names the first, for those who see no more than a line.
     #[must_use]
     pub fn of_fields(fields: Vec<Field>) -> Self {
+        let first = fields.first().map_or(String::new(), |field| {
+            let place = match field.pointer.as_str() {
+                "" => "the body",
+                pointer => pointer,
+            };
+            format!("{place}: {}", field.rule.trim_end_matches('.'))
+        });
+        let public = match fields.len() {
+            0 => "The request says what cannot be.".to_owned(),
+            1 => format!("The request says what cannot be in {first}."),
+            count => {
+                format!("The request says what cannot be in {count} fields, first in {first}.")
+            }
+        };
         Self {
             fields,
-            ..Self::new(Kind::Invalid, "The request says what cannot be.")
+            ..Self::new(Kind::Invalid, public)
         }
     }
 

@@ -141,6 +141,8 @@ impl Round<'_> {
                         )
                         .await?;
                     self.look_again(false).await?;
+                    // What was seen by now is mirrored too, and not late.
+                    mirrored.cut = self.cut.clone();
                 }
                 Next::Rename(_) => return Ok(mirrored),
                 Next::Act(mut plan) => {

@@ -329,7 +329,8 @@ async fn fire(
     now: DateTime<Utc>,
     offline: bool,
 ) -> Option<(RunId, RunReport)> {
-    let started_at = clock::now();
+    // Not before it was due, though the clock may be set back at this moment.
+    let started_at = clock::now().max(now);
     let due_tx = duty
         .tx
         .as_mut()
@@ -359,7 +360,7 @@ async fn fire(
         .id
         .map_or_else(|| duty.triangle.name.clone(), |id| id.to_string());
     let mut mirrored = Mirrored::default();
-    let result = work(site, &duty.triangle, &name, kind, &mut mirrored).await;
+    let result = work(site, &duty.triangle, &name, kind, started_at, &mut mirrored).await;
     match &result {
         Ok(Some(proof)) => {
             tracing::info!(triangle = duty.triangle.name, verdict = %proof.verdict, "proved")
@@ -413,16 +414,15 @@ async fn work(
     triangle: &TriangleConfig,
     name: &str,
     kind: RunKind,
+    began_at: DateTime<Utc>,
     mirrored: &mut Mirrored,
 ) -> Result<Option<Proof>, AgentError> {
     *mirrored = site.mirror(triangle, false).await?;
     if kind == RunKind::Mirror {
         return Ok(None);
     }
-    Ok(Some(
-        site.reconcile(triangle, name, Depth::Ledger, Some(mirrored))
-            .await?,
-    ))
+    let proof = site.reconcile(triangle, name, Depth::Ledger, Some(mirrored), began_at);
+    Ok(Some(proof.await?))
 }
 
 impl Server<'_> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use maildreieck_api_spec::certificate::{
-    Certificate, CornerCoverage, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures,
-    RepairCount, UNANCHORED, verdict,
+    Certificate, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures, LARGEST, RepairCount,
+    UNANCHORED, verdict,
 };
 use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction};
 
@@ -25,7 +25,7 @@ use crate::plan::reconcile::{
     Difference, Entry, Explanations, compare, compare_volume, left_out, waits,
 };
 use crate::plan::view::{FolderId, Origin, Place, Side, View};
-use crate::report::figures::{figures, folder_ref};
+use crate::report::figures::{coverage, figures, folder_ref};
 use crate::report::{Mirrored, Proof};
 use crate::snapshot::{self, Cut, Stands};
 use crate::store::{ReadBack, Store};
@@ -60,13 +60,15 @@ struct Proved {
     primary: u64,
     standby: u64,
     store: u64,
+    /// The oldest of the last proofs in the store; none while a message has none.
     store_oldest: Option<i64>,
     damaged: BTreeSet<ContentId>,
 }
 
 impl Site {
     /// Proves that the corners hold the same mail. After a mirror it is cut where the primary stood when that
-    /// began; without one at its own start.
+    /// last looked; without one at its own start. The proof begins no earlier than the run did, also where the
+    /// clock was set back meanwhile.
     ///
     /// # Errors
     /// A corner that cannot be read: there is no proof then.
@@ -76,10 +78,11 @@ impl Site {
         triangle_id: &str,
         depth: Depth,
         after: Option<&Mirrored>,
+        began_at: DateTime<Utc>,
     ) -> Result<Proof, AgentError> {
         self.progress
             .say(format!("{}: listing all corners", triangle.name));
-        let tx_at = clock::now();
+        let tx_at = clock::now().max(began_at);
         let result = self
             .reconcile_round(triangle, triangle_id, depth, after, tx_at)
             .await;
@@ -129,7 +132,7 @@ impl Round<'_> {
         };
         self.know_everything().await?;
         let proved = self.read_back(depth).await?;
-        let mut sight = self.sight(&cut, mirrored, &proved.damaged).await?;
+        let mut sight = self.sight(&cut, mirrored, &proved).await?;
         let mut differences = differences(&sight, depth);
         // A difference counts only if a second look after the last listing confirms it. What is counted and
         // what differs is of one look: figures of another would contradict the differences.
@@ -140,7 +143,7 @@ impl Round<'_> {
             }
             self.look_again(true).await?;
             self.know_everything().await?;
-            sight = self.sight(&cut, mirrored, &proved.damaged).await?;
+            sight = self.sight(&cut, mirrored, &proved).await?;
             before = std::mem::replace(&mut differences, self::differences(&sight, depth));
         }
         differences.extend(left_out(&self.source.left_out));
@@ -242,26 +245,19 @@ impl Round<'_> {
         (proved.standby, _) = self.read_back_account(Corner::Standby, depth).await?;
         let prove = move |store: &mut Store| {
             let now = clock::now_s();
-            store.inspect(now)?;
-            let new = store.verify(ReadBack::NEW, now)?;
-            let share = (store.stats()?.raw_bytes / SHARE).max(STORE_SHARE_BYTES);
-            let budget_bytes = if depth == Depth::Content {
-                u64::MAX
+            let messages = if depth == Depth::Content {
+                // Whatever was proved when: each octet is read.
+                store.check(now, |_, _| {})?.contents
             } else {
-                share
-            };
-            let rest = store.verify(
-                ReadBack {
+                store.inspect(now)?;
+                let budget_bytes = (store.stats()?.raw_bytes / SHARE).max(STORE_SHARE_BYTES);
+                let share = ReadBack {
                     budget_bytes,
                     before: now,
-                },
-                now,
-            )?;
-            Ok((
-                new.messages + rest.messages,
-                rest.oldest_proof,
-                store.damaged()?,
-            ))
+                };
+                store.verify(ReadBack::NEW, now)?.messages + store.verify(share, now)?.messages
+            };
+            Ok((messages, store.oldest_proof()?, store.damaged()?))
         };
         let (messages, oldest, damaged) = self.site.store.with(prove).await?;
         proved.store = messages;
@@ -387,7 +383,7 @@ impl Round<'_> {
         &mut self,
         cut: &Cut,
         mirrored: bool,
-        damaged: &BTreeSet<ContentId>,
+        proved: &Proved,
     ) -> Result<Sight, AgentError> {
         let view = self.full_view()?;
         let mut sight = Sight {
@@ -485,7 +481,7 @@ impl Round<'_> {
             .into_iter()
             .filter(|m| {
                 m.tombstone.is_none()
-                    && !damaged.contains(&m.content)
+                    && !proved.damaged.contains(&m.content)
                     && !excluded(&m.folder, exclude)
             })
             .map(|m| Entry {
@@ -499,6 +495,7 @@ impl Round<'_> {
                 late: false,
                 preexisting: false,
                 quarantine: None,
+                verified_at: proved.store_oldest,
             })
             .collect();
         Ok(sight)
@@ -524,34 +521,17 @@ impl Round<'_> {
         let state = ledger.triangle(name)?;
         let repairs = ledger.open_repairs(name)?;
         let new_tombstones = ledger.new_tombstones(name, state.last_tx_at.unwrap_or(0))?;
-        let mut coverage = Vec::new();
-        for (corner, now) in [
-            (Corner::Primary, proved.primary),
-            (Corner::Standby, proved.standby),
-        ] {
-            let (verified, oldest) = ledger.coverage(name, corner)?;
-            coverage.push(CornerCoverage {
-                corner,
-                whole: depth != Depth::Content || corner != Corner::Primary || !proved.broken_off,
-                content_verified: verified,
-                content_verified_now: now,
-                oldest_proof: oldest.and_then(|at| DateTime::from_timestamp(at, 0)),
-            });
+        let now_at = clock::now().max(tx_at);
+        let mut coverage = [
+            (Corner::Primary, &sight.primary, proved.primary),
+            (Corner::Standby, &sight.standby, proved.standby),
+            (Corner::Store, &sight.store, proved.store),
+        ]
+        .map(|(corner, entries, now)| coverage(corner, entries, depth, now, now_at))
+        .to_vec();
+        if let Some(primary) = coverage.first_mut() {
+            primary.whole &= depth != Depth::Content || !proved.broken_off;
         }
-        let stored = u64::try_from(sight.store.len()).unwrap_or(u64::MAX);
-        coverage.push(CornerCoverage {
-            corner: Corner::Store,
-            whole: true,
-            content_verified: if proved.store_oldest.is_some() {
-                stored
-            } else {
-                proved.store.min(stored)
-            },
-            content_verified_now: proved.store,
-            oldest_proof: proved
-                .store_oldest
-                .and_then(|at| DateTime::from_timestamp(at, 0)),
-        });
         let (primary, mut primary_folders) = figures(&sight.primary, key);
         let (standby, mut standby_folders) = figures(&sight.standby, key);
         let (store, mut store_folders) = figures(&sight.store, key);
@@ -588,7 +568,7 @@ impl Round<'_> {
             },
             folders,
             differences: count_differences(&differences, key),
-            repairs: count_repairs(&repairs, key),
+            repairs: count_repairs(&repairs, tx_at, key),
             new_tombstones,
             coverage,
             nonce: UNANCHORED.to_owned(),
@@ -679,11 +659,13 @@ fn source_entries(
                 late,
                 preexisting: false,
                 quarantine: aside(shown.uid),
+                verified_at: None,
             };
             match side.rows.get(&shown.uid) {
                 Some(row) => {
                     let copy_here = row.copy.filter(|c| Some(c.folder) == target);
                     let mut entry = entry(row.content, copy_here.map(|c| c.uid));
+                    entry.verified_at = row.verified_at;
                     if short && row.copy.is_none() {
                         entry.quarantine = entry.quarantine.or(Some((Class::Pending, false)));
                     }
@@ -721,6 +703,7 @@ fn target_entries(name: &LogicalFolder, side: &Side, cut: &Stands) -> Vec<Entry>
                 late: is_late(cut, name, side, shown.uid),
                 preexisting: row.origin == Origin::Preexisting,
                 quarantine: None,
+                verified_at: row.verified_at,
             })
         })
         .collect()
@@ -788,7 +771,8 @@ fn cut_points(cut: &Cut, key: &[u8; 32]) -> Vec<CutPoint> {
             folder: folder_ref(name, key),
             uidvalidity: stood.uidvalidity,
             uidnext: stood.uidnext,
-            highestmodseq: stood.highestmodseq,
+            // Beyond that JSON would round it.
+            highestmodseq: stood.highestmodseq.filter(|modseq| *modseq <= LARGEST),
         })
     })
     .collect()
@@ -813,7 +797,7 @@ fn count_differences(differences: &[Difference], key: &[u8; 32]) -> Vec<Differen
         .collect()
 }
 
-fn count_repairs(repairs: &[RepairRow], key: &[u8; 32]) -> Vec<RepairCount> {
+fn count_repairs(repairs: &[RepairRow], tx_at: DateTime<Utc>, key: &[u8; 32]) -> Vec<RepairCount> {
     let mut counts: BTreeMap<(Class, Corner, _), (u64, i64)> = BTreeMap::new();
     for repair in repairs {
         let (count, at) = counts
@@ -829,7 +813,8 @@ fn count_repairs(repairs: &[RepairRow], key: &[u8; 32]) -> Vec<RepairCount> {
                 class,
                 corner,
                 folder,
-                at: DateTime::from_timestamp(at, 0)?,
+                // All came before; a clock that was set back since says otherwise.
+                at: DateTime::from_timestamp(at, 0)?.min(tx_at),
                 count,
             })
         })
@@ -839,6 +824,7 @@ fn count_repairs(repairs: &[RepairRow], key: &[u8; 32]) -> Vec<RepairCount> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imap::FolderStatus;
     use maildreieck_api_spec::vocabulary::Reason;
 
     #[test]
@@ -862,5 +848,50 @@ mod tests {
         assert!(confirmed(&[a.clone(), b.clone()], &[]));
         assert!(confirmed(&[a.clone(), b.clone()], &[a.clone(), explained]));
         assert!(!confirmed(&[a], &[b]));
+    }
+
+    #[test]
+    fn repairs_came_before_the_proof() {
+        let tx_at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let row = |id, at| RepairRow {
+            id,
+            class: Class::FlagsDiffer,
+            corner: Corner::Standby,
+            folder: LogicalFolder::from_stored("INBOX"),
+            content: ContentId::of(b"a"),
+            at,
+        };
+        let at = |rows: &[RepairRow]| {
+            let counts = count_repairs(rows, tx_at, &[7; 32]);
+            counts
+                .iter()
+                .map(|r| (r.count, r.at.timestamp()))
+                .collect::<Vec<_>>()
+        };
+        let (first, last) = (row(1, 1_799_999_000), row(2, 1_799_999_999));
+        assert_eq!(at(&[first.clone(), last]), [(2, 1_799_999_999)]);
+        // Mended when the clock ran an hour ahead.
+        assert_eq!(at(&[first, row(3, 1_800_003_600)]), [(2, 1_800_000_000)]);
+    }
+
+    #[test]
+    fn a_modseq_that_json_cannot_say_is_left_out() {
+        let modseq = |highestmodseq| {
+            let stood = FolderStatus {
+                uidvalidity: 1,
+                uidnext: 2,
+                highestmodseq,
+                messages: 1,
+            };
+            let cut = Cut {
+                primary: Stands::from([(LogicalFolder::from_stored("INBOX"), stood)]),
+                standby: Stands::new(),
+            };
+            cut_points(&cut, &[7; 32]).first().unwrap().highestmodseq
+        };
+        assert_eq!(modseq(None), None);
+        assert_eq!(modseq(Some(LARGEST)), Some(LARGEST));
+        assert_eq!(modseq(Some(LARGEST + 1)), None);
+        assert_eq!(modseq(Some(u64::MAX >> 1)), None);
     }
 }

@@ -14,7 +14,7 @@ use super::wire::{self, Mailbox, unescaped};
 pub struct FolderStatus {
     /// UIDVALIDITY, never 0 in a status that is complete.
     pub uidvalidity: u32,
-    /// UIDNEXT.
+    /// UIDNEXT, never 0 in a status that is complete: all mail would come after such a cut.
     pub uidnext: u32,
     /// HIGHESTMODSEQ, where the server keeps one.
     pub highestmodseq: Option<u64>,
@@ -273,5 +273,24 @@ fn status_of(attributes: &[StatusAttribute]) -> Option<FolderStatus> {
             _ => {}
         }
     }
-    (seen == 7 && status.uidvalidity > 0).then_some(status)
+    (seen == 7 && status.uidvalidity > 0 && status.uidnext > 0).then_some(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_complete_or_none() {
+        use StatusAttribute::{HighestModSeq, Messages, UidNext, UidValidity};
+        let whole = [Messages(3), UidNext(4), UidValidity(5), HighestModSeq(6)];
+        let status = status_of(&whole).unwrap();
+        assert_eq!((status.messages, status.uidnext), (3, 4));
+        assert_eq!((status.uidvalidity, status.highestmodseq), (5, Some(6)));
+        let zero = [Messages(0), UidNext(1), UidValidity(5), HighestModSeq(0)];
+        assert_eq!(status_of(&zero).unwrap().highestmodseq, None);
+        assert_eq!(status_of(&[Messages(3), UidNext(4)]), None);
+        assert_eq!(status_of(&[Messages(3), UidNext(4), UidValidity(0)]), None);
+        assert_eq!(status_of(&[Messages(3), UidNext(0), UidValidity(5)]), None);
+    }
 }

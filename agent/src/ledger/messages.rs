@@ -129,7 +129,7 @@ fn row(tuple: MessageTuple) -> Result<Row> {
         copy: copy_of(tuple.copy_folder, tuple.copy_generation, tuple.copy_uid)?,
         put_backs: u32::try_from(tuple.put_backs).unwrap_or(u32::MAX),
         quarantined: false,
-        verified: tuple.verified_at.is_some(),
+        verified_at: tuple.verified_at,
     })
 }
 
@@ -384,33 +384,6 @@ impl Ledger {
             messages.sort_unstable();
         }
         Ok(due)
-    }
-
-    /// How many messages of an account have been read back at some time, and the oldest of the last times;
-    /// `None` while one has not.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub fn coverage(&mut self, triangle: &str, corner: Corner) -> Result<(u64, Option<i64>)> {
-        use diesel::dsl::{count, count_star, min};
-        let (all, verified, oldest): (i64, i64, Option<i64>) = message::table
-            .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
-            .filter(
-                folder::triangle
-                    .eq(triangle)
-                    .and(folder::corner.eq(corner.as_str())),
-            )
-            .filter(message::generation.eq(folder::generation))
-            .select((
-                count_star(),
-                count(message::verified_at),
-                min(message::verified_at),
-            ))
-            .first(&mut self.db)?;
-        Ok((
-            u64::try_from(verified).unwrap_or(0),
-            oldest.filter(|_| all == verified),
-        ))
     }
 
     /// Notes that a message has turned out to hold other octets than was known.

@@ -33,6 +33,8 @@ pub struct Entry {
     pub preexisting: bool,
     /// Why it could not be copied, and whether its days are over (primary).
     pub quarantine: Option<(Class, bool)>,
+    /// When its bytes were last read there, seconds since 1970.
+    pub verified_at: Option<i64>,
 }
 
 /// A difference between the primary and another corner.
@@ -509,6 +511,7 @@ mod tests {
             late: false,
             preexisting: false,
             quarantine: None,
+            verified_at: None,
         }
     }
 

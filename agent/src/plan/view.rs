@@ -72,8 +72,8 @@ pub struct Row {
     pub put_backs: u32,
     /// Whether it is in quarantine: it cannot be copied truly (sources).
     pub quarantined: bool,
-    /// Whether its bytes have ever been read from there.
-    pub verified: bool,
+    /// When its bytes were last read from there, seconds since 1970.
+    pub verified_at: Option<i64>,
 }
 
 /// A folder of one account.

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use maildreieck_api_spec::certificate::{CornerFigures, FolderRef};
+use chrono::{DateTime, Utc};
+use maildreieck_api_spec::certificate::{CornerCoverage, CornerFigures, FolderRef};
+use maildreieck_api_spec::vocabulary::{Corner, Depth};
 
 use crate::plan::identity::LogicalFolder;
 use crate::plan::reconcile::Entry;
@@ -93,6 +95,32 @@ pub fn figures(
     )
 }
 
+/// How much of a corner was proved by reading bytes, by what is counted in it: `now` messages in this Tx. A
+/// proof by a clock that was set back since counts as one of `now_at`.
+#[must_use]
+pub fn coverage(
+    corner: Corner,
+    entries: &[Entry],
+    depth: Depth,
+    now: u64,
+    now_at: DateTime<Utc>,
+) -> CornerCoverage {
+    let proofs = || entries.iter().filter_map(|entry| entry.verified_at);
+    let verified = proofs().count();
+    let oldest = proofs().min().filter(|_| verified == entries.len());
+    let oldest = oldest.and_then(|at| DateTime::from_timestamp(at, 0));
+    let verified = u64::try_from(verified).unwrap_or(u64::MAX);
+    // Messages can be gone again that were read.
+    let now = now.min(verified);
+    CornerCoverage {
+        corner,
+        whole: depth != Depth::Content || now > 0 || entries.is_empty(),
+        content_verified: verified,
+        content_verified_now: now,
+        oldest_proof: oldest.map(|at| at.min(now_at)),
+    }
+}
+
 /// A folder without its name.
 #[must_use]
 pub fn folder_ref(folder: &LogicalFolder, key: &[u8; 32]) -> FolderRef {
@@ -125,6 +153,7 @@ mod tests {
             late: false,
             preexisting: false,
             quarantine: None,
+            verified_at: None,
         }
     }
 
@@ -157,6 +186,45 @@ mod tests {
             }]),
             hash(&[a])
         );
+    }
+
+    #[test]
+    fn coverage_is_of_what_is_counted() {
+        let now_at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let check = |proofs: &[Option<i64>], depth, now, expected| {
+            let of = |verified_at: &Option<i64>| Entry {
+                verified_at: *verified_at,
+                ..entry("a")
+            };
+            let entries: Vec<Entry> = proofs.iter().map(of).collect();
+            let found = coverage(Corner::Standby, &entries, depth, now, now_at);
+            let oldest = found.oldest_proof.map(|at| at.timestamp());
+            let counts = (found.content_verified, found.content_verified_now);
+            assert_eq!(
+                (found.whole, counts, oldest),
+                expected,
+                "{proofs:?} {depth:?}"
+            );
+        };
+        let (early, late) = (Some(1_790_000_000), Some(1_790_000_001));
+        check(&[], Depth::Ledger, 0, (true, (0, 0), None));
+        check(&[], Depth::Content, 3, (true, (0, 0), None));
+        check(&[late, early], Depth::Ledger, 1, (true, (2, 1), early));
+        // One was never read; one that was read is gone again.
+        check(&[late, None], Depth::Ledger, 2, (true, (1, 1), None));
+        check(&[None], Depth::Ledger, 0, (true, (0, 0), None));
+        // Read when a clock ran ahead.
+        let ahead = Some(1_900_000_000);
+        check(
+            &[ahead],
+            Depth::Ledger,
+            0,
+            (true, (1, 0), Some(1_800_000_000)),
+        );
+        // Nothing could be read, though there is something.
+        check(&[None], Depth::Content, 0, (false, (0, 0), None));
+        check(&[early], Depth::Content, 0, (false, (1, 0), early));
+        check(&[early], Depth::Content, 1, (true, (1, 1), early));
     }
 
     #[test]

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta, Utc};
 use maildreieck_api_spec::certificate::{
-    Certificate, CornerCoverage, Corners, DifferenceCount, FORMAT, FolderFigures, UNANCHORED,
+    Certificate, Corners, CutPoint, DifferenceCount, EARLIEST, FORMAT, FolderFigures, UNANCHORED,
 };
+use maildreieck_api_spec::ids::{RunId, ScheduleId};
+use maildreieck_api_spec::runs::{RunKind, RunReport};
 use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction, Verdict};
 use proptest::prelude::*;
 
-use super::figures::{figures, folder_ref};
-use crate::plan::identity::{ContentId, InternalDate, LogicalFolder};
+use super::figures::{coverage, figures, folder_ref};
+use super::spool::Spool;
+use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder};
 use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume, left_out};
 
 type Compare = fn(&[Entry], Corner, &[Entry], &Explanations) -> Vec<Difference>;
@@ -19,11 +22,16 @@ const COMPARE: Compare = compare;
 const COMPARE_VOLUME: Compare = compare_volume;
 const KEY: [u8; 32] = [7; 32];
 
+fn tx_at() -> DateTime<Utc> {
+    EARLIEST + TimeDelta::days(30)
+}
+
 /// The certificate of three corners, as a Tx makes it.
 fn certificate(
     [primary, standby, store]: [&[Entry]; 3],
     differences: &[Difference],
     depth: Depth,
+    read_now: u64,
 ) -> Certificate {
     let [(p, mut ps), (s, mut ss), (m, mut ms)] =
         [primary, standby, store].map(|entries| figures(entries, &KEY));
@@ -47,22 +55,29 @@ fn certificate(
         let key = (d.class, d.corner, folder_ref(&d.folder, &KEY), d.reason);
         *counts.entry(key).or_insert(0) += d.count;
     }
-    let whole = |corner| CornerCoverage {
+    let inbox = folder_ref(&LogicalFolder::from_stored("INBOX"), &KEY);
+    let cut = [Corner::Primary, Corner::Standby].map(|corner| CutPoint {
         corner,
-        whole: true,
-        content_verified: 0,
-        content_verified_now: 0,
-        oldest_proof: None,
-    };
+        folder: inbox.clone(),
+        uidvalidity: 1,
+        uidnext: 1,
+        highestmodseq: None,
+    });
+    let coverage = [
+        (Corner::Primary, primary),
+        (Corner::Standby, standby),
+        (Corner::Store, store),
+    ]
+    .map(|(corner, entries)| coverage(corner, entries, depth, read_now, tx_at()));
     let mut proof = Certificate {
         format: FORMAT.to_owned(),
         triangle: "info".to_owned(),
-        tx_at: DateTime::UNIX_EPOCH,
+        tx_at: tx_at(),
         depth,
         verdict: Verdict::Balanced,
         direction: Direction::PrimaryToStandby,
         epoch: 0,
-        cut: vec![],
+        cut: cut.to_vec(),
         corners: Corners {
             primary: p,
             standby: s,
@@ -81,9 +96,7 @@ fn certificate(
             .collect(),
         repairs: vec![],
         new_tombstones: 0,
-        coverage: [Corner::Primary, Corner::Standby, Corner::Store]
-            .map(whole)
-            .to_vec(),
+        coverage: coverage.to_vec(),
         nonce: UNANCHORED.to_owned(),
         configuration_hash: "0".repeat(64),
         agent_version: "0.1.0".to_owned(),
@@ -105,18 +118,34 @@ prop_compose! {
     fn entry()(
         folder in folder(), content in content(), date in 0_i64..2, seen in any::<bool>(), late in prop::bool::weighted(0.1),
         preexisting in prop::bool::weighted(0.1), aside in prop::option::weighted(0.1, any::<(bool, bool)>()),
-        uid in 1_u32..6, copy in prop::option::of(1_u32..6),
+        uid in 1_u32..6, copy in prop::option::of(1_u32..6), proved in prop::option::weighted(0.9, -1_000_i64..10),
     ) -> Entry {
         let class = |quarantined| if quarantined { Class::Quarantined } else { Class::DoesNotStay };
         Entry {
             folder, content, date: InternalDate(date), flags: if seen { "\\Seen" } else { "" }.parse().unwrap(),
             size: 10, uid, copy, late, preexisting, quarantine: aside.map(|(quarantined, over)| (class(quarantined), over)),
+            // The last of them by a clock that was set back since.
+            verified_at: proved.map(|after| tx_at().timestamp() + after),
         }
     }
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
     prop::collection::vec(entry(), 0..12)
+}
+
+/// What the store tells of its mail.
+fn stored(entries: Vec<Entry>, verified_at: Option<i64>) -> Vec<Entry> {
+    let stored = |entry| Entry {
+        uid: 0,
+        copy: None,
+        late: false,
+        preexisting: false,
+        quarantine: None,
+        verified_at,
+        ..entry
+    };
+    entries.into_iter().map(stored).collect()
 }
 
 fn explanations() -> impl Strategy<Value = Explanations> {
@@ -132,7 +161,8 @@ proptest! {
     #[test]
     fn what_a_tx_finds_contradicts_nothing(
         primary in entries(), mut standby in entries(), mut store in entries(), like in any::<[bool; 2]>(),
-        explanations in explanations(), volume in any::<bool>(),
+        explanations in explanations(), depth in prop_oneof![Just(Depth::Volume), Just(Depth::Ledger), Just(Depth::Content)],
+        read_now in 0_u64..14, store_proved in any::<bool>(),
     ) {
         // Random corners are seldom alike.
         for (corner, like) in [&mut standby, &mut store].into_iter().zip(like) {
@@ -140,15 +170,13 @@ proptest! {
                 corner.splice(.., primary.iter().cloned());
             }
         }
-        let (how, depth) = if volume {
-            (COMPARE_VOLUME, Depth::Volume)
-        } else {
-            (COMPARE, Depth::Ledger)
-        };
+        let store = stored(store, store_proved.then_some(tx_at().timestamp()));
+        let how = if depth == Depth::Volume { COMPARE_VOLUME } else { COMPARE };
         let mut found = how(&primary, Corner::Standby, &standby, &explanations);
-        found.extend(how(&primary, Corner::Store, &store, &explanations));
+        let of_store = Explanations { tombstones: vec![], ..explanations };
+        found.extend(how(&primary, Corner::Store, &store, &of_store));
         found.extend(left_out(&[(LogicalFolder::from_stored("\\Junk"), 3)]));
-        let proof = certificate([&primary, &standby, &store], &found, depth);
+        let proof = certificate([&primary, &standby, &store], &found, depth, read_now);
         prop_assert_eq!(proof.contradictions(), vec![], "{:#?}", proof);
     }
 
@@ -158,7 +186,50 @@ proptest! {
         let mut fewer = primary.clone();
         fewer.remove(at.index(primary.len()));
         for corners in [[&primary[..], &fewer, &primary], [&primary, &primary, &fewer], [&fewer, &primary, &primary]] {
-            prop_assert!(!certificate(corners, &[], Depth::Ledger).contradictions().is_empty());
+            prop_assert!(!certificate(corners, &[], Depth::Ledger, 1).contradictions().is_empty());
         }
     }
+}
+
+/// The clock was set back while a run went on, and bytes were read back after its cut.
+#[test]
+fn a_tx_whose_clock_was_set_back_is_reported_in_order() {
+    let of = |octets: &[u8], after| Entry {
+        folder: LogicalFolder::from_stored("INBOX"),
+        content: ContentId::of(octets),
+        date: InternalDate(1),
+        flags: Flags::default(),
+        size: 10,
+        uid: 1,
+        copy: None,
+        late: false,
+        preexisting: false,
+        quarantine: None,
+        verified_at: Some(tx_at().timestamp() + after),
+    };
+    let entries = [of(b"a", 30)];
+    let mut proof = certificate([&entries, &entries, &entries], &[], Depth::Content, 1);
+    for c in &mut proof.coverage {
+        c.oldest_proof = Some(tx_at() + TimeDelta::seconds(30));
+    }
+    let (schedule_id, due_at) = (ScheduleId::new(), tx_at() - TimeDelta::hours(1));
+    let mut report = RunReport {
+        kind: RunKind::Tx,
+        schedule_id: Some(schedule_id),
+        due_at: Some(due_at),
+        started_at: due_at,
+        finished_at: due_at - TimeDelta::hours(1),
+        ..super::spool::tests::report(0)
+    };
+    proof.triangle = report.triangle_id.to_string();
+    report.certificate = Some(proof);
+    let run = RunId::of_schedule(schedule_id, due_at);
+    assert_ne!(report.contradictions(run), []);
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    spool.add(run, &report).unwrap();
+    let waiting = spool.waiting().unwrap();
+    let read: RunReport = serde_json::from_slice(&spool.read(&waiting[0]).unwrap()).unwrap();
+    assert_eq!(read.contradictions(run), []);
+    assert_eq!(read.finished_at, tx_at() + TimeDelta::seconds(30));
 }

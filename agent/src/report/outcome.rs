@@ -24,7 +24,7 @@ pub struct Mirrored {
     pub unfilled: Vec<StoredRow>,
     /// The plan, where it was only to be shown.
     pub dry_run: Option<Plan>,
-    /// Where both accounts stood when it began: a Tx that follows is cut there.
+    /// Where both accounts stood when it last looked at the primary: a Tx that follows is cut there.
     pub cut: Cut,
 }
 

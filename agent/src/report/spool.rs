@@ -34,10 +34,14 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolE
 }
 
 fn ordered(report: &RunReport) -> RunReport {
-    let cut = report.certificate.as_ref().map(|proof| proof.tx_at);
-    let finished_at = report.finished_at.max(report.started_at);
+    let proof = report.certificate.iter();
+    let times = proof.flat_map(|proof| {
+        let oldest = proof.coverage.iter().filter_map(|c| c.oldest_proof);
+        oldest.chain([proof.tx_at])
+    });
+    let last = times.max().unwrap_or(report.started_at);
     RunReport {
-        finished_at: cut.map_or(finished_at, |cut| finished_at.max(cut)),
+        finished_at: report.finished_at.max(report.started_at).max(last),
         ..report.clone()
     }
 }

@@ -174,7 +174,12 @@ fn words(problem: Option<&Problem>) -> String {
         text.push_str(": ");
         text.push_str(detail);
     }
+    // The detail may name one of them.
+    let said = text.clone();
     for error in &problem.errors {
+        if said.contains(&error.rule) {
+            continue;
+        }
         text.push_str(&format!("; {}: {}", error.pointer, error.rule));
     }
     if let Some(id) = &problem.request_id {

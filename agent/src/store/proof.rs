@@ -220,8 +220,17 @@ impl Store {
             }
             self.index.get_mut().mark(&good, &damaged, now)?;
         }
-        verified.oldest_proof = self.index.get_mut().oldest_proof()?.filter(|at| *at > 0);
+        verified.oldest_proof = self.oldest_proof()?;
         Ok(verified)
+    }
+
+    /// The oldest of the last proofs among all contents that are not damaged, seconds since 1970; `None` while
+    /// one was never proved, and for an empty store.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn oldest_proof(&mut self) -> Result<Option<i64>, StoreError> {
+        Ok(self.index.get_mut().oldest_proof()?.filter(|at| *at > 0))
     }
 
     /// Reads and proves every octet, after a [`Self::commit`]. `progress` is told octets done and octets in

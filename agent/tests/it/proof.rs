@@ -216,6 +216,32 @@ fn the_document_has_the_documented_form() {
 }
 
 #[test]
+fn depth_content_reads_everything_also_twice_within_a_second() {
+    let site = balanced();
+    for _ in 0..2 {
+        let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
+        for corner in said.triangle()["certificate"]["coverage"]
+            .as_array()
+            .unwrap()
+        {
+            assert_eq!(corner["content_verified_now"], 6, "{corner}");
+        }
+    }
+}
+
+#[test]
+fn what_is_counted_no_more_is_not_verified() {
+    let site = balanced();
+    let mut standby = site.standby();
+    let uids = Site::uids(&mut standby, "INBOX");
+    standby.delete("INBOX", &uids[..2]).unwrap();
+    let said = site.agent(&["reconcile"]).exits(3);
+    let coverage = &said.triangle()["certificate"]["coverage"];
+    let verified = |i: usize| coverage[i]["content_verified"].as_u64().unwrap();
+    assert_eq!([verified(0), verified(1), verified(2)], [6, 4, 6]);
+}
+
+#[test]
 fn the_index_can_be_made_anew() {
     let site = balanced();
     site.agent(&["store", "rebuild-index"]).exits(0);

@@ -2,7 +2,7 @@
 //! yet, and whether its due time is one, the server knows.
 
 use super::{RunKind, RunOutcome, RunReport};
-use crate::certificate::LARGEST;
+use crate::certificate::{LARGEST, is_hex, too_early};
 use crate::ids::RunId;
 use crate::problem::FieldError;
 use crate::vocabulary::Depth;
@@ -32,11 +32,37 @@ impl RunReport {
             (None, None) => {}
             _ => say("/due_at", "there if and only if schedule_id is"),
         }
+        for (pointer, at) in [
+            ("/due_at", self.due_at),
+            ("/started_at", Some(self.started_at)),
+        ] {
+            if let Some(rule) = at.and_then(too_early) {
+                say(pointer, &rule);
+            }
+        }
+        if self.due_at.is_some_and(|due_at| self.started_at < due_at) {
+            say("/started_at", "not before due_at");
+        }
         if self.finished_at < self.started_at {
             say("/finished_at", "not before started_at");
         }
         if (self.outcome == RunOutcome::Failed) != self.failure.is_some() {
             say("/failure", "there if and only if the outcome is failed");
+        }
+        match self.outcome {
+            RunOutcome::HeldBack if self.halt.is_none() => {
+                say("/halt", "there where the outcome is held_back");
+            }
+            RunOutcome::Done if self.halt.is_some() => {
+                say(
+                    "/halt",
+                    "there only where the outcome is held_back or failed",
+                );
+            }
+            _ => {}
+        }
+        if self.mirrored.messages == 0 && self.mirrored.bytes > 0 {
+            say("/mirrored/bytes", "0 where there are no messages");
         }
         let mut numbers = vec![
             ("/mirrored/messages", self.mirrored.messages),
@@ -44,6 +70,12 @@ impl RunReport {
         ];
         if let Some(halt) = &self.halt {
             numbers.extend([("/halt/messages", halt.messages), ("/halt/of", halt.of)]);
+            if halt.messages == 0 {
+                say("/halt/messages", "1 or more");
+            }
+            if !is_hex(&halt.id, 16) {
+                say("/halt/id", "16 hex digits in lower case");
+            }
         }
         for (pointer, number) in numbers {
             if number > LARGEST {
@@ -51,16 +83,31 @@ impl RunReport {
             }
         }
         let Some(proof) = &self.certificate else {
-            if self.kind == RunKind::Tx && self.outcome == RunOutcome::Done {
-                say("/certificate", "there for a Tx that is done");
+            if self.kind == RunKind::Tx && self.outcome != RunOutcome::Failed {
+                say("/certificate", "there for a Tx that is done or held back");
             }
             return found;
         };
-        if self.kind != RunKind::Tx {
-            say("/certificate", "there for a Tx alone");
+        if self.kind != RunKind::Tx || self.outcome == RunOutcome::Failed {
+            say(
+                "/certificate",
+                "there only for a Tx that is done or held back",
+            );
         }
         if proof.triangle != self.triangle_id.to_string() {
             say("/certificate/triangle", "the id of the run's triangle");
+        }
+        if proof.tx_at < self.started_at {
+            say("/certificate/tx_at", "not before started_at");
+        }
+        for (i, coverage) in proof.coverage.iter().enumerate() {
+            if coverage
+                .oldest_proof
+                .is_some_and(|at| at > self.finished_at)
+            {
+                let pointer = format!("/certificate/coverage/{i}/oldest_proof");
+                say(&pointer, "not after finished_at");
+            }
         }
         if proof.tx_at > self.finished_at {
             say("/certificate/tx_at", "not after finished_at");
@@ -74,5 +121,218 @@ impl RunReport {
             ..error
         }));
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::*;
+    use crate::certificate::{Certificate, EARLIEST};
+    use crate::ids::{ScheduleId, TriangleId};
+    use crate::runs::{Failure, FailureCode, HaltFigures, Volume};
+    use crate::vocabulary::Verdict;
+
+    fn due() -> DateTime<Utc> {
+        EARLIEST + TimeDelta::days(30)
+    }
+
+    fn seconds(after: i64) -> DateTime<Utc> {
+        due() + TimeDelta::seconds(after)
+    }
+
+    /// A mirror run without mail, or the Tx of three corners without mail.
+    fn report(kind: RunKind) -> RunReport {
+        let triangle_id = TriangleId::new();
+        RunReport {
+            triangle_id,
+            kind,
+            schedule_id: Some(ScheduleId::new()),
+            due_at: Some(due()),
+            started_at: seconds(1),
+            finished_at: seconds(3),
+            offline: false,
+            outcome: RunOutcome::Done,
+            failure: None,
+            mirrored: Volume::default(),
+            halt: None,
+            certificate: (kind == RunKind::Tx).then(|| proof(&triangle_id.to_string())),
+        }
+    }
+
+    fn proof(triangle: &str) -> Certificate {
+        let none = serde_json::json!({"messages": 0, "bytes": 0, "set_hash": "9".repeat(64)});
+        let corner = |corner| serde_json::json!({"corner": corner, "whole": true, "content_verified": 0, "content_verified_now": 0});
+        let corners = ["primary", "standby", "store"].map(corner);
+        serde_json::from_value(serde_json::json!({
+            "format": "maildreieck-certificate/1", "triangle": triangle, "tx_at": seconds(2), "depth": "ledger",
+            "verdict": "balanced", "direction": "primary_to_standby", "epoch": 0, "cut": [],
+            "corners": {"primary": none, "standby": none, "store": none}, "folders": [], "differences": [],
+            "repairs": [], "new_tombstones": 0, "coverage": corners,
+            "nonce": "unanchored", "configuration_hash": "d".repeat(64), "agent_version": "0.1.0",
+        }))
+        .unwrap()
+    }
+
+    fn halt() -> HaltFigures {
+        HaltFigures {
+            id: "0123456789abcdef".to_owned(),
+            messages: 21,
+            of: 100,
+        }
+    }
+
+    fn failure() -> Failure {
+        Failure {
+            code: FailureCode::Unreachable,
+            corner: None,
+            temporary: true,
+        }
+    }
+
+    fn check(kind: RunKind, change: impl FnOnce(&mut RunReport), expected: &[&str]) {
+        let mut report = report(kind);
+        change(&mut report);
+        let id = RunId::of_schedule(
+            report.schedule_id.unwrap(),
+            report.due_at.unwrap_or_else(due),
+        );
+        let found = report.contradictions(id);
+        let found: Vec<String> = found.into_iter().map(|error| error.pointer).collect();
+        assert_eq!(found, expected, "{report:#?}");
+    }
+
+    #[test]
+    fn times_follow_each_other() {
+        use RunKind::Tx;
+        check(RunKind::Mirror, |_| {}, &[]);
+        check(Tx, |_| {}, &[]);
+        // All at one moment.
+        check(
+            Tx,
+            |r| {
+                (r.started_at, r.finished_at) = (due(), due());
+                r.certificate.as_mut().unwrap().tx_at = due();
+            },
+            &[],
+        );
+        check(Tx, |r| r.started_at = seconds(-1), &["/started_at"]);
+        check(
+            Tx,
+            |r| {
+                (r.started_at, r.finished_at) = (seconds(-3), seconds(-1));
+                r.certificate.as_mut().unwrap().tx_at = seconds(-2);
+            },
+            &["/started_at"],
+        );
+        check(
+            Tx,
+            |r| r.certificate.as_mut().unwrap().tx_at = seconds(-86_400),
+            &["/certificate/tx_at"],
+        );
+        check(
+            Tx,
+            |r| r.certificate.as_mut().unwrap().tx_at = seconds(4),
+            &["/certificate/tx_at"],
+        );
+        check(
+            RunKind::Mirror,
+            |r| r.finished_at = seconds(0),
+            &["/finished_at"],
+        );
+        check(
+            Tx,
+            |r| {
+                // Of a corner that was not read whole.
+                let proof = r.certificate.as_mut().unwrap();
+                proof.verdict = Verdict::Unproven;
+                for (c, after) in proof.coverage.iter_mut().zip([3, 4, 3]) {
+                    c.whole = false;
+                    c.oldest_proof = Some(seconds(after));
+                }
+            },
+            &["/certificate/coverage/1/oldest_proof"],
+        );
+    }
+
+    #[test]
+    fn nothing_is_older_than_the_first_agent() {
+        let early = EARLIEST - TimeDelta::seconds(1);
+        check(
+            RunKind::Mirror,
+            |r| (r.due_at, r.started_at) = (Some(early), early),
+            &["/due_at", "/started_at"],
+        );
+        check(
+            RunKind::Mirror,
+            |r| r.started_at = DateTime::UNIX_EPOCH,
+            &["/started_at", "/started_at"],
+        );
+    }
+
+    #[test]
+    fn what_is_held_back_has_its_halt() {
+        use RunOutcome::{Failed, HeldBack};
+        for kind in [RunKind::Mirror, RunKind::Tx] {
+            check(
+                kind,
+                |r| (r.outcome, r.halt) = (HeldBack, Some(halt())),
+                &[],
+            );
+            check(kind, |r| r.outcome = HeldBack, &["/halt"]);
+            check(kind, |r| r.halt = Some(halt()), &["/halt"]);
+            // The mirror was held back, and the proof failed.
+            check(
+                kind,
+                |r| {
+                    (r.outcome, r.halt) = (Failed, Some(halt()));
+                    (r.failure, r.certificate) = (Some(failure()), None);
+                },
+                &[],
+            );
+        }
+        let held = |halt| move |r: &mut RunReport| (r.outcome, r.halt) = (HeldBack, Some(halt));
+        let none = HaltFigures {
+            messages: 0,
+            ..halt()
+        };
+        check(RunKind::Mirror, held(none), &["/halt/messages"]);
+        let named = HaltFigures {
+            id: "Lohn".to_owned(),
+            ..halt()
+        };
+        check(RunKind::Mirror, held(named), &["/halt/id"]);
+    }
+
+    #[test]
+    fn a_tx_has_its_proof_unless_it_failed() {
+        let without = |outcome| {
+            move |r: &mut RunReport| {
+                (r.outcome, r.certificate) = (outcome, None);
+                r.halt = (outcome == RunOutcome::HeldBack).then(halt);
+            }
+        };
+        check(RunKind::Tx, without(RunOutcome::Done), &["/certificate"]);
+        check(
+            RunKind::Tx,
+            without(RunOutcome::HeldBack),
+            &["/certificate"],
+        );
+        check(
+            RunKind::Tx,
+            |r| (r.outcome, r.failure) = (RunOutcome::Failed, Some(failure())),
+            &["/certificate"],
+        );
+    }
+
+    #[test]
+    fn octets_are_of_messages() {
+        check(
+            RunKind::Mirror,
+            |r| r.mirrored.bytes = 1,
+            &["/mirrored/bytes"],
+        );
+        check(RunKind::Mirror, |r| r.mirrored.messages = 1, &[]);
     }
 }

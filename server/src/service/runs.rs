@@ -30,11 +30,14 @@ const SKEW: TimeDelta = TimeDelta::minutes(5);
 /// An agent whose clock runs ahead by no more than this keeps its report until the time has come.
 const WORTH_WAITING: TimeDelta = TimeDelta::hours(24);
 
+/// How much older than its triangle a run may be: an agent whose clock runs behind by no more is believed.
+const BEHIND: TimeDelta = TimeDelta::hours(24);
+
 /// Takes a report: when it was first received.
 ///
 /// # Errors
-/// `NotFound` for the triangle; `Invalid` where the report contradicts itself or names a due time that is
-/// none; `ClocksDiffer` for a time that has not come; `Conflict` for another report under the same id.
+/// `NotFound` for the triangle; `Invalid` where the report contradicts itself, is older than its triangle or
+/// names a due time that is none; `ClocksDiffer` for a time that has not come; `Conflict` for another report under the same id.
 pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<DateTime<Utc>> {
     authorise(ctx, Operation::PutRun)?;
     let (agent_id, site_id) = acting(ctx)?;
@@ -59,6 +62,7 @@ pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<D
             let triangle = store::triangles::find(ctx, db, report.triangle_id)?
                 .filter(|triangle| triangle.site_id == site_id)
                 .ok_or_else(|| Error::not_found("triangle"))?;
+            check_age(&report, triangle.created_at)?;
             if !store::runs::insert(ctx, db, &run)? {
                 return again(ctx, db, &run);
             }
@@ -82,6 +86,32 @@ pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<D
             Ok(ctx.now)
         })
         .await
+}
+
+/// Whether the run can have been: its triangle's schedules are as old as the triangle. What a run looks back
+/// at can be older, since a site works without a server too.
+fn check_age(report: &RunReport, created_at: DateTime<Utc>) -> Result<()> {
+    let earliest = created_at - BEHIND;
+    let times = [
+        ("/due_at", report.due_at),
+        ("/started_at", Some(report.started_at)),
+    ];
+    let wrong: Vec<Field> = times
+        .into_iter()
+        .filter(|(_, at)| at.is_some_and(|at| at < earliest))
+        .map(|(pointer, _)| Field {
+            pointer: pointer.to_owned(),
+            rule: format!(
+                "not before {}, a day before the triangle was made",
+                earliest.to_rfc3339_opts(SecondsFormat::Secs, true)
+            ),
+        })
+        .collect();
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::of_fields(wrong))
+    }
 }
 
 /// Whether the run was due then: by a line that the schedule has or ever had, since an agent that could not
@@ -152,7 +182,7 @@ fn check(id: RunId, report: &RunReport, now: DateTime<Utc>) -> Result<()> {
     if !wrong.is_empty() {
         return Err(Error::of_fields(wrong));
     }
-    // The start comes before the end, and needs no look of its own.
+    // Nothing in it is later than the end.
     let times = [
         ("/due_at", report.due_at),
         ("/finished_at", Some(report.finished_at)),

@@ -11,7 +11,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use maildreieck_api_spec::agents::AssertionClaims;
 use maildreieck_api_spec::certificate::{
-    Certificate, CornerCoverage, CornerFigures, Corners, FORMAT, FolderFigures, FolderRef,
+    Certificate, CornerCoverage, CornerFigures, Corners, CutPoint, FORMAT, FolderFigures, FolderRef,
 };
 use maildreieck_api_spec::ids::{RunId, ScheduleId, UserId};
 use maildreieck_api_spec::vocabulary::{Corner, Depth, Direction, Verdict};
@@ -509,7 +509,16 @@ impl Business {
             verdict: Verdict::Balanced,
             direction: Direction::PrimaryToStandby,
             epoch: 0,
-            cut: vec![],
+            cut: [Corner::Primary, Corner::Standby]
+                .into_iter()
+                .map(|corner| CutPoint {
+                    corner,
+                    folder: FolderRef("inbox".to_owned()),
+                    uidvalidity: 1_795_521_600,
+                    uidnext: 1_300,
+                    highestmodseq: Some(4_711),
+                })
+                .collect(),
             corners: Corners {
                 primary: figures(),
                 standby: figures(),

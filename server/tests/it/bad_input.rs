@@ -68,23 +68,23 @@ both! {
         }
         let said = send(json, "[]").await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"","rule":"a JSON object"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in the body: a JSON object.","errors":[{"pointer":"","rule":"a JSON object"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         let said = send(json, "{\"name\": 3}").await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/name","rule":"invalid type: integer `3`, expected a string"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in /name: invalid type: integer `3`, expected a string.","errors":[{"pointer":"/name","rule":"invalid type: integer `3`, expected a string"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         let said = send(json, "{\"name\": \"B\", \"timezone\": \"UTC\"}").await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/language","rule":"missing field `language`"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in /language: missing field `language`.","errors":[{"pointer":"/language","rule":"missing field `language`"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         let said = send(json, "{\"name\": \"B\", \"timezone\": \"UTC\", \"language\": \"fr\"}").await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/language","rule":"unknown variant `fr`, expected `de` or `en`"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in /language: unknown variant `fr`, expected `de` or `en`.","errors":[{"pointer":"/language","rule":"unknown variant `fr`, expected `de` or `en`"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         let said = send(json, "{\"name\": \"B\", \"timezone\": \"Mars\", \"language\": \"de\"}").await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/timezone","rule":"an IANA time zone like Europe/Berlin"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in /timezone: an IANA time zone like Europe/Berlin.","errors":[{"pointer":"/timezone","rule":"an IANA time zone like Europe/Berlin"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         let said = send(json, "{\"name\":\"B\",\"timezone\":\"UTC\",\"language\":\"de\"} x").await.problem(400);
         insta::allow_duplicates! {

@@ -59,7 +59,7 @@ both! {
         let body = json!({"name": "a", "host": "h", "port": 993, "tls": "implicit", "username": "u", "password": "geheim"});
         let said = app.post(&path, &business.technician, &body).await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/password","rule":"unknown field `password`, expected one of `name`, `host`, `port`, `tls`, `username`"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in /password: unknown field `password`, expected one of `name`, `host`, `port`, `tls`, `username`.","errors":[{"pointer":"/password","rule":"unknown field `password`, expected one of `name`, `host`, `port`, `tls`, `username`"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         for (table, column) in crate::schema::columns(&app) {
             assert!(
@@ -139,7 +139,7 @@ both! {
         body["mirror"] = json!({"cron": "0 0 31 2 *", "timezone": "UTC"});
         let said = app.post(&path, &business.technician, &body).await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/tx/cron","rule":"a cron line of exactly five fields (minute, hour, day of month, month, day of week), like `0 18 * * mon-fri`; here: Component error: Number out of bounds."},{"pointer":"/tx/timezone","rule":"an IANA time zone like Europe/Berlin"},{"pointer":"/mirror/cron","rule":"a cron line that is due at some time"},{"pointer":"/standby_account_id","rule":"another account than the primary"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in 4 fields, first in /tx/cron: a cron line of exactly five fields (minute, hour, day of month, month, day of week), like `0 18 * * mon-fri`; here: Component error: Number out of bounds.","errors":[{"pointer":"/tx/cron","rule":"a cron line of exactly five fields (minute, hour, day of month, month, day of week), like `0 18 * * mon-fri`; here: Component error: Number out of bounds."},{"pointer":"/tx/timezone","rule":"an IANA time zone like Europe/Berlin"},{"pointer":"/mirror/cron","rule":"a cron line that is due at some time"},{"pointer":"/standby_account_id","rule":"another account than the primary"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         let neighbour = app.business("Rot").await;
         let check = async |body: &Value, pointer: &str| {

@@ -145,6 +145,7 @@ both! {
                 FolderFigures { folder: folder("sent"), primary: figures(1, 0, "ef"), standby: figures(1, 0, "ef"), store: None },
             ];
             proof.corners.store = most.unwrap();
+            proof.coverage[2].content_verified = proof.corners.store.messages;
             proof.new_tombstones = 12;
         }).await;
         app.tick().await;

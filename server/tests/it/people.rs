@@ -102,7 +102,7 @@ both! {
         let short = json!({"email": "eve@x.example", "name": "Eve", "password": "short"});
         let said = app.post("/api/v1/users", &admin, &short).await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/password","rule":"a password of 12 to 200 characters"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in /password: a password of 12 to 200 characters.","errors":[{"pointer":"/password","rule":"a password of 12 to 200 characters"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reports of runs: each taken once, none believed beyond its figures.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use maildreieck_api_spec::certificate::{DifferenceCount, FolderRef};
+use maildreieck_api_spec::certificate::{DifferenceCount, FolderRef, RepairCount};
 use maildreieck_api_spec::ids::{RunId, ScheduleId};
 use maildreieck_api_spec::vocabulary::{Class, Corner, Reason, Verdict};
 use serde_json::json;
@@ -55,7 +55,7 @@ both! {
         let (id, report) = business.tx_report(due, &proof);
         let said = app.put_run(&agent, id, &report).await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/certificate/verdict","rule":"unbalanced, which is what the figures demand"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in /certificate/verdict: unbalanced, which is what the figures demand.","errors":[{"pointer":"/certificate/verdict","rule":"unbalanced, which is what the figures demand"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         proof.verdict = Verdict::Unbalanced;
         let (id, report) = business.tx_report(due, &proof);
@@ -85,7 +85,11 @@ both! {
         };
         // Balanced, though one corner has fewer messages, or others.
         let fewer = [("/corners/standby/messages", json!(1_233)), ("/folders/0/standby/messages", json!(1_233))];
-        let expected = ["/certificate/corners/standby/messages", "/certificate/folders/0/standby/messages"];
+        let expected = [
+            "/certificate/corners/standby/messages",
+            "/certificate/folders/0/standby/messages",
+            "/certificate/coverage/1/content_verified",
+        ];
         assert_eq!(said(&fewer).await, expected);
         let hash = json!("ef".repeat(32));
         let others = [("/corners/store/set_hash", hash.clone()), ("/folders/0/store/set_hash", hash)];
@@ -96,6 +100,48 @@ both! {
         let folders = json!([report["certificate"]["folders"][0], {"folder": "inbox"}]);
         assert_eq!(said(&[("/folders", folders)]).await, ["/certificate/folders/1/folder"]);
         assert_eq!(said(&[("/new_tombstones", json!(1_u64 << 53))]).await, ["/certificate/new_tombstones"]);
+        // Coverage, cuts, repairs and the rest.
+        for (pointer, value) in [
+            ("/coverage/0/content_verified", json!(1_235)),
+            ("/coverage/1/content_verified_now", json!(1_235)),
+            ("/coverage/2/oldest_proof", json!(null)),
+            ("/coverage/2/oldest_proof", json!(due + TimeDelta::seconds(43))),
+            ("/coverage/2/oldest_proof", json!("1970-01-01T00:00:00Z")),
+            ("/cut", json!([])),
+            ("/cut/0/uidnext", json!(0)),
+            ("/cut/0/uidvalidity", json!(0)),
+            ("/cut/0/highestmodseq", json!(1_u64 << 53)),
+            ("/cut/1/corner", json!("store")),
+            ("/direction", json!("standby_to_primary")),
+            ("/epoch", json!(u32::MAX)),
+            ("/nonce", json!("")),
+            ("/configuration_hash", json!("none")),
+            ("/agent_version", json!("x".repeat(100_000))),
+        ] {
+            let said = said(&[(pointer, value)]).await;
+            assert!(said[0].starts_with(&format!("/certificate{pointer}")), "{said:?}");
+        }
+        let differs = |class: &str, corner: &str, count: u64| {
+            let one = json!([{"class": class, "corner": corner, "folder": "inbox", "count": count}]);
+            [("/differences", one), ("/verdict", json!("unbalanced"))]
+        };
+        assert_eq!(said(&differs("missing_in_store", "standby", 1)).await, ["/certificate/differences/0/corner"]);
+        assert_eq!(said(&differs("altered", "primary", 1)).await, ["/certificate/differences/0/corner"]);
+        assert_eq!(said(&differs("altered", "standby", 0)).await, ["/certificate/differences/0/count"]);
+        let more = said(&differs("altered", "standby", 1_235)).await;
+        assert_eq!(more, ["/certificate/differences/0/count", "/certificate/differences"]);
+        for (at, count, expected) in [
+            (due + TimeDelta::seconds(1), 1, "/certificate/repairs/0/at"),
+            (DateTime::UNIX_EPOCH, 1, "/certificate/repairs/0/at"),
+            (due, 0, "/certificate/repairs/0/count"),
+        ] {
+            let one = json!([{"class": "missing_at_standby", "corner": "standby", "folder": "inbox", "at": at, "count": count}]);
+            assert_eq!(said(&[("/repairs", one)]).await, [expected]);
+        }
+        let content = [("/depth", json!("content")), ("/coverage/1/content_verified_now", json!(0))];
+        assert_eq!(said(&content).await, ["/certificate/coverage/1/content_verified_now"]);
+        // What UIDNEXT cannot be is no certificate at all.
+        assert_eq!(said(&[("/cut/0/uidnext", json!(1_u64 << 32))]).await, ["/certificate/cut/0/uidnext"]);
         // Whoever looks at volumes alone has not proved what the schedule asks for.
         assert_eq!(said(&[("/depth", json!("volume"))]).await, ["/certificate/depth"]);
         // A difference that is listed accounts for the gap.
@@ -104,6 +150,7 @@ both! {
             figures.messages += 1;
             figures.set_hash = "ef".repeat(32);
         }
+        proof.coverage[1].content_verified += 1;
         proof.differences.push(DifferenceCount {
             class: Class::Preexisting,
             corner: Corner::Standby,
@@ -130,6 +177,13 @@ both! {
         let late = app.now() + TimeDelta::seconds(301);
         let said = put(&[("/finished_at", due - TimeDelta::seconds(1)), ("/certificate/tx_at", due - TimeDelta::seconds(1))]).await.problem(422);
         assert!(said.contains(r#"{"pointer":"/finished_at","rule":"not before started_at"}"#), "{said}");
+        // Before the run, and the run before it was due.
+        let said = put(&[("/certificate/tx_at", due - TimeDelta::seconds(1))]).await.problem(422);
+        assert!(said.contains(r#"{"pointer":"/certificate/tx_at","rule":"not before started_at"}"#), "{said}");
+        let said = put(&[("/started_at", due - TimeDelta::seconds(1))]).await.problem(422);
+        assert!(said.contains(r#"{"pointer":"/started_at","rule":"not before due_at"}"#), "{said}");
+        let said = put(&[("/started_at", DateTime::UNIX_EPOCH)]).await.problem(422);
+        assert!(said.contains(r#"{"pointer":"/started_at","rule":"not before 2026-01-01T00:00:00Z, when there was no agent"}"#), "{said}");
         let said = put(&[("/certificate/tx_at", due + TimeDelta::seconds(43))]).await.problem(422);
         assert!(said.contains(r#"{"pointer":"/certificate/tx_at","rule":"not after finished_at"}"#), "{said}");
         // The cut to come, and the end with it.
@@ -157,10 +211,15 @@ both! {
         let never = due - TimeDelta::minutes(30);
         let said = put(never).await.problem(422);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be.","errors":[{"pointer":"/due_at","rule":"a time at which the schedule is or was due; now it is `0 18 * * *` in Europe/Berlin"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in /due_at: a time at which the schedule is or was due; now it is `0 18 * * *` in Europe/Berlin.","errors":[{"pointer":"/due_at","rule":"a time at which the schedule is or was due; now it is `0 18 * * *` in Europe/Berlin"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
         }
         assert_eq!(app.sql("SELECT count(*) FROM runs")[0][0], "0");
-        put(due - TimeDelta::days(3)).await.expect(200);
+        // The triangle was made at noon; a clock may run behind by a day.
+        let said = put(due - TimeDelta::days(2)).await.problem(422);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @r#"{"detail":"The request says what cannot be in 2 fields, first in /due_at: not before 2026-11-23T12:00:00Z, a day before the triangle was made.","errors":[{"pointer":"/due_at","rule":"not before 2026-11-23T12:00:00Z, a day before the triangle was made"},{"pointer":"/started_at","rule":"not before 2026-11-23T12:00:00Z, a day before the triangle was made"}],"status":422,"title":"The request says what cannot be","type":"/problems/invalid"}"#);
+        }
+        put(due - TimeDelta::days(1)).await.expect(200);
         // What the server itself expected was due, whatever the lines say.
         app.sql(&format!("UPDATE schedules SET next_due_at = '2026-11-24 16:30:00' WHERE schedule_id = '{}'", business.tx));
         app.tick().await;
@@ -214,6 +273,13 @@ both! {
         check("/certificate", &|r| { r.as_object_mut().unwrap().remove("certificate"); }).await;
         check("/certificate", &|r| r["kind"] = json!("mirror")).await;
         check("/failure", &|r| r["outcome"] = json!("failed")).await;
+        check("/halt", &|r| r["outcome"] = json!("held_back")).await;
+        check("/halt", &|r| r["halt"] = json!({"id": "0123456789abcdef", "messages": 21, "of": 100})).await;
+        check("/mirrored/bytes", &|r| r["mirrored"]["messages"] = json!(0)).await;
+        check("/certificate", &|r| {
+            r["outcome"] = json!("failed");
+            r["failure"] = json!({"code": "unreachable", "temporary": true});
+        }).await;
         check("/certificate/format", &|r| r["certificate"]["format"] = json!("x")).await;
         check("/certificate/triangle", &|r| r["certificate"]["triangle"] = json!("info")).await;
         check("/subject", &|r| r["subject"] = json!("Re: offer")).await;
@@ -226,6 +292,34 @@ both! {
         let said = app.put_run(&agent, id, &report).await.problem(422);
         assert!(said.contains("/problems/clocks-differ") && said.contains("/due_at"), "{said}");
         assert_eq!(app.sql("SELECT count(*) FROM runs")[0][0], "0");
+    }
+
+    async fn what_the_guard_held_back_is_taken_with_its_halt(app: TestApp) {
+        let business = app.business("Blau").await;
+        let due = six(&app);
+        let agent = app.agent(&refreshed(&app, &business).await).await;
+        let (id, mut report) = business.tx_report(due, &business.certificate(due));
+        report["outcome"] = json!("held_back");
+        report["halt"] = json!({"id": "0123456789abcdef", "messages": 21, "of": 100});
+        app.put_run(&agent, id, &report).await.expect(200);
+    }
+
+    async fn a_site_that_worked_without_a_server_before_is_believed(app: TestApp) {
+        let business = app.business("Blau").await;
+        let due = six(&app);
+        let agent = app.agent(&refreshed(&app, &business).await).await;
+        let mut proof = business.certificate(due);
+        let long_ago = due - TimeDelta::days(200);
+        proof.coverage[0].oldest_proof = Some(long_ago);
+        proof.repairs.push(RepairCount {
+            class: Class::FlagsDiffer,
+            corner: Corner::Standby,
+            folder: FolderRef("inbox".to_owned()),
+            at: long_ago,
+            count: 3,
+        });
+        let (id, report) = business.tx_report(due, &proof);
+        app.put_run(&agent, id, &report).await.expect(200);
     }
 
     async fn another_sites_triangle_does_not_exist(app: TestApp) {

@@ -911,6 +911,6 @@ fn row(mail: &Mail, origin: Origin) -> Row {
         copy: None,
         put_backs: 0,
         quarantined: false,
-        verified: true,
+        verified_at: Some(1),
     }
 }
