@@ -15,7 +15,9 @@ pub struct Named {
     pub role: Option<&'static str>,
 }
 
-/// Names that mean a special use where the server states none.
+/// Names that mean a special use where the server states none, in English and German. Exchange's are those of
+/// Microsoft, 'mailFolder resource type', <https://learn.microsoft.com/en-us/graph/api/resources/mailfolder>, and of
+/// Outlook. A name that could be a person's own folder is not here: junk, trash and drafts are left out.
 const USUAL: [(&str, &[&str]); 5] = [
     (
         "\\Sent",
@@ -26,6 +28,7 @@ const USUAL: [(&str, &[&str]); 5] = [
             "gesendet",
             "gesendete objekte",
             "gesendete elemente",
+            "gesendete nachrichten",
         ],
     ),
     ("\\Drafts", &["drafts", "entwürfe"]),
@@ -38,11 +41,20 @@ const USUAL: [(&str, &[&str]); 5] = [
             "papierkorb",
             "gelöschte objekte",
             "gelöschte elemente",
+            "gelöschte nachrichten",
         ],
     ),
     (
         "\\Junk",
-        &["junk", "junk e-mail", "spam", "spamverdacht", "unerwünscht"],
+        &[
+            "junk",
+            "junk e-mail",
+            "junk email",
+            "junk-e-mail",
+            "spam",
+            "spamverdacht",
+            "unerwünscht",
+        ],
     ),
     ("\\Archive", &["archive", "archiv"]),
 ];
@@ -301,6 +313,23 @@ mod tests {
             &["\\Sent", "Gesendet"],
         );
         check(&[named("A/Sent", '/', None)], &["A/Sent"]);
+        let exchange = ["Sent Items", "Deleted Items", "Junk Email", "Drafts"];
+        let outlook = [
+            "Gesendete Elemente",
+            "Gelöschte Elemente",
+            "Junk-E-Mail",
+            "Entwürfe",
+        ];
+        let german = [
+            "INBOX.Gesendet",
+            "INBOX.Papierkorb",
+            "INBOX.Spam",
+            "INBOX.Entwürfe",
+        ];
+        for (folders, separator) in [(exchange, '/'), (outlook, '/'), (german, '.')] {
+            let folders = folders.map(|name| named(name, separator, None));
+            check(&folders, &["\\Sent", "\\Trash", "\\Junk", "\\Drafts"]);
+        }
     }
 
     #[test]

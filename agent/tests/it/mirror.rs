@@ -542,6 +542,31 @@ fn junk_trash_and_drafts_are_left_out_and_that_is_said() {
 }
 
 #[test]
+fn special_folders_are_known_by_their_names_where_no_use_is_stated() {
+    let unstated = |options: Options| Options {
+        special_use: false,
+        ..options
+    };
+    let english = ["Sent", "Trash", "Junk", "Drafts"];
+    let german = ["Gesendet", "Papierkorb", "Spam", "Entwürfe"];
+    for (primary, from, standby, to) in [
+        (Options::german(), german, Options::default(), english),
+        (Options::default(), english, Options::german(), german),
+    ] {
+        let site = Site::between(unstated(primary), unstated(standby));
+        for (from, number) in from.into_iter().zip(1..) {
+            site.fill(from, number * 10, number);
+        }
+        let said = site.once().exits(0);
+        assert_eq!(said.sent(), 1);
+        assert_eq!(said.classes().len(), 6, "{:?}", said.classes());
+        let counts = to.map(|to| site.standby().messages(to).unwrap().len());
+        assert_eq!(counts, [1, 0, 0, 0]);
+        assert_eq!(site.once().exits(0).sent(), 0);
+    }
+}
+
+#[test]
 fn two_folders_that_would_meet_on_the_standby_stay_two() {
     let site = Site::new();
     let mut primary = site.primary();
