@@ -22,9 +22,9 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// The configuration file.
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    /// The configuration file; it must be named.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
     /// One JSON document on standard output.
     #[arg(long, global = true)]
     pub json: bool,

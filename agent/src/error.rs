@@ -26,6 +26,11 @@ pub enum AgentError {
         "the accounts changed again and again while they were mirrored (trying again can help)"
     )]
     Unsteady,
+    /// Somebody told the program to end.
+    #[error(
+        "interrupted; what was done stays done, and the next run goes on there (trying again helps)"
+    )]
+    Interrupted,
     /// Something that must not be: a fault of ours.
     #[error("internal error: {0}; please report it")]
     Internal(&'static str),
@@ -43,7 +48,7 @@ impl AgentError {
         match self {
             Self::Imap(error) => error.temporary(),
             Self::Store(error) => error.temporary(),
-            Self::Unsteady => true,
+            Self::Unsteady | Self::Interrupted => true,
             Self::Ledger(_) | Self::Config(_) | Self::Internal(_) => false,
         }
     }
@@ -56,7 +61,7 @@ impl AgentError {
             Self::Store(error) if error.concerns_key() => (FailureCode::StoreKey, None),
             Self::Store(_) | Self::Ledger(_) => (FailureCode::LocalStorage, None),
             Self::Config(_) => (FailureCode::Configuration, None),
-            Self::Unsteady => (FailureCode::Interrupted, None),
+            Self::Unsteady | Self::Interrupted => (FailureCode::Interrupted, None),
             Self::Internal(_) => (FailureCode::Internal, None),
         };
         Failure {

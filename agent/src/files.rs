@@ -1,10 +1,12 @@
 //! Small files that must be whole or absent, and private ones that nobody else may read.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Makes the names in a folder durable.
 ///
@@ -112,6 +114,22 @@ pub fn write_private(path: &Path, octets: &[u8]) -> io::Result<()> {
 pub fn exposed(path: &Path) -> io::Result<Option<u32>> {
     let mode = fs::metadata(path)?.permissions().mode() & 0o777;
     Ok((mode & 0o077 != 0).then_some(mode))
+}
+
+/// Warns of a file with a secret that others can read, once however often it is read.
+pub fn warn_exposed(path: &Path) {
+    static WARNED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let Ok(Some(mode)) = exposed(path) else {
+        return;
+    };
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.insert(path.to_owned()) {
+        tracing::warn!(
+            path = %path.display(),
+            mode = format!("{mode:04o}"),
+            "others can read this file with a secret; chmod 600 it"
+        );
+    }
 }
 
 #[cfg(test)]

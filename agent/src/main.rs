@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use maildreieck_agent::cli::{Cli, Command, Common, StoreWork};
 use maildreieck_agent::clock;
-use maildreieck_agent::config::Config;
+use maildreieck_agent::config::{Config, TriangleConfig};
 use maildreieck_agent::cycle::{Site, run};
 use maildreieck_agent::error::AgentError;
 use maildreieck_agent::export;
@@ -41,7 +41,14 @@ fn main() -> ExitCode {
             1,
         );
     }
-    let config = match Config::load(&common.config) {
+    let Some(file) = &common.config else {
+        return fail(
+            &common,
+            &"--config FILE is missing: name the configuration",
+            2,
+        );
+    };
+    let config = match Config::load(file) {
         Ok(config) => config,
         Err(error) => return fail(&common, &error, 2),
     };
@@ -182,29 +189,22 @@ async fn cycle(
     check_files(config)?;
     let site = Site::open(config, common.quiet)?;
     let mut document = Document::default();
+    let mut stop = run::Stop::new()?;
     for triangle in chosen {
         let mut report = TriangleReport::new(&triangle.name);
-        let result = match work {
-            Work::Mirror { dry_run } => match site.mirror(triangle, dry_run).await {
-                Ok(mirrored) => {
-                    report.take_mirrored(&mirrored);
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
-            Work::Reconcile(depth) => {
-                match site
-                    .reconcile(triangle, &triangle.name, depth, None, clock::now())
-                    .await
-                {
-                    Ok(proof) => {
-                        report.take_proof(&proof);
-                        Ok(())
+        let result = {
+            let mut work = std::pin::pin!(one(&site, triangle, work, &mut report));
+            tokio::select! {
+                result = &mut work => result,
+                () = stop.told() => {
+                    site.stop();
+                    eprintln!("maildreieck-agent: told to stop; what is being sent is brought to its end (once more: at once)");
+                    tokio::select! {
+                        result = work => result,
+                        () = stop.told() => Err(AgentError::Interrupted),
                     }
-                    Err(error) => Err(error),
                 }
             }
-            Work::Once => once(&site, triangle, &mut report).await,
         };
         if let Err(error) = result {
             report.take_error(&error);
@@ -216,9 +216,29 @@ async fn cycle(
     Ok(document.exit_code())
 }
 
+async fn one(
+    site: &Site,
+    triangle: &TriangleConfig,
+    work: Work,
+    report: &mut TriangleReport,
+) -> Result<(), AgentError> {
+    match work {
+        Work::Mirror { dry_run } => {
+            report.take_mirrored(&site.mirror(triangle, dry_run).await?);
+        }
+        Work::Reconcile(depth) => {
+            let name = &triangle.name;
+            let proof = site.reconcile(triangle, name, depth, None, clock::now());
+            report.take_proof(&proof.await?);
+        }
+        Work::Once => once(site, triangle, report).await?,
+    }
+    Ok(())
+}
+
 async fn once(
     site: &Site,
-    triangle: &maildreieck_agent::config::TriangleConfig,
+    triangle: &TriangleConfig,
     report: &mut TriangleReport,
 ) -> Result<(), AgentError> {
     let began_at = clock::now();

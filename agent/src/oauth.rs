@@ -530,13 +530,7 @@ fn secret(key: &'static str, path: &Path) -> Result<SecretString, OauthError> {
                 _ => error.to_string(),
             })
         })?;
-    if let Ok(Some(mode)) = files::exposed(path) {
-        tracing::warn!(
-            path = %path.display(),
-            mode = format!("{mode:04o}"),
-            "others can read this file with a secret; chmod 600 it"
-        );
-    }
+    files::warn_exposed(path);
     let text = octets.trim_ascii();
     if text.is_empty() {
         return Err(wrong("it is empty".to_owned()));

@@ -11,7 +11,7 @@ use crate::error::AgentError;
 use crate::imap::{Ask, Folder, FolderStatus, Folders, Link, Listing, Mailbox, wire};
 use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
-use crate::plan::names::{Named, excluded, logical_names, without_namespace};
+use crate::plan::names::{Named, excluded, logical_names, unescaped, without_namespace};
 use crate::plan::view::{FolderId, Origin, Pair, Place, Shown, Side, Tombstone, View, add_linked};
 
 /// How old a batch whose end is not known must be before it is looked for: what was on its way when a run was
@@ -165,7 +165,11 @@ pub fn seen(
         Some((folder, named))
     });
     let (list, named): (Vec<&Folder>, Vec<Named>) = own.unzip();
-    let names = logical_names(&named, prefix);
+    let mut names = logical_names(&named, prefix);
+    if corner == Corner::Standby {
+        // It holds what we have named.
+        names.iter_mut().flatten().for_each(|n| *n = unescaped(n));
+    }
     let mut known: BTreeMap<String, KnownFolder> = ledger
         .folders(choice.triangle, corner)?
         .into_iter()

@@ -59,13 +59,7 @@ fn from_file(path: &Path) -> Result<SecretString, String> {
         _ => error.to_string(),
     };
     let mut file = std::fs::File::open(path).map_err(unreadable)?;
-    if let Ok(Some(mode)) = files::exposed(path) {
-        tracing::warn!(
-            path = %path.display(),
-            mode = format!("{mode:04o}"),
-            "others can read this password file; chmod 600 it"
-        );
-    }
+    files::warn_exposed(path);
     let line = first_line(&mut file).map_err(unreadable)?;
     checked(&line)
 }

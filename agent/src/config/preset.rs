@@ -8,7 +8,7 @@
 
 use maildreieck_api_spec::vocabulary::Tls;
 
-/// A provider's servers, folders and limits.
+/// A provider's servers and limits.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Preset {
     /// As the file names it.
@@ -19,8 +19,6 @@ pub struct Preset {
     pub port: u16,
     /// Protection of the connection.
     pub tls: Tls,
-    /// Special uses (RFC 6154) and the folders that have them, for where the server states none.
-    pub folder_roles: &'static [(&'static str, &'static str)],
     /// How many IMAP connections an account may have, all its programs together.
     pub connections: Option<u8>,
     /// Octets a day that may be fetched from an account.
@@ -40,8 +38,6 @@ pub struct Preset {
 /// - Scope: Google, 'IMAP, POP, and SMTP', <https://developers.google.com/workspace/gmail/imap/xoauth2-protocol>.
 /// - Token endpoint: Google, 'Using OAuth 2.0 to Access Google APIs',
 ///   <https://developers.google.com/identity/protocols/oauth2/native-app>.
-/// - The server states special uses, also where names are translated: Google, 'IMAP Extensions',
-///   <https://developers.google.com/workspace/gmail/imap/imap-extensions>.
 const GMAIL: Preset = Preset {
     name: "gmail",
     host: "imap.gmail.com",
@@ -66,17 +62,9 @@ const GMAIL: Preset = Preset {
 /// - At most 20 connections: Microsoft, 'Exchange Online Throttling and Limits FAQ' of 2011,
 ///   <https://learn.microsoft.com/en-us/archive/blogs/exchangedev/exchange-online-throttling-and-limits-faq>. No
 ///   newer figure, and none for octets, is published.
-/// - English folder names: Microsoft, 'mailFolder resource type',
-///   <https://learn.microsoft.com/en-us/graph/api/resources/mailfolder>.
 const MICROSOFT365: Preset = Preset {
     name: "microsoft365",
     host: "outlook.office365.com",
-    folder_roles: &[
-        ("\\Sent", "Sent Items"),
-        ("\\Drafts", "Drafts"),
-        ("\\Trash", "Deleted Items"),
-        ("\\Junk", "Junk Email"),
-    ],
     connections: Some(20),
     oauth: Some((
         "https://login.microsoftonline.com/organizations/oauth2/v2.0/token",
@@ -139,7 +127,6 @@ const PLAIN: Preset = Preset {
     host: "",
     port: 993,
     tls: Tls::Implicit,
-    folder_roles: &[],
     connections: None,
     bytes_per_day_down: None,
     bytes_per_day_up: None,

@@ -707,9 +707,6 @@ fn a_preset_is_whole() {
     for (name, preset) in PRESETS {
         assert_eq!(name, preset.name);
         assert!(preset.host.contains('.') && preset.tls != Tls::None);
-        for (role, folder) in preset.folder_roles {
-            assert!(role.starts_with('\\') && !folder.is_empty());
-        }
         if let Some((url, scope)) = preset.oauth {
             Settings::check_url(url).unwrap();
             assert!(url.starts_with("https://") && !scope.is_empty());

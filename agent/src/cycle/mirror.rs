@@ -50,7 +50,9 @@ impl Site {
         triangle: &TriangleConfig,
         dry_run: bool,
     ) -> Result<Mirrored, AgentError> {
-        let mut round = Round::look(self, triangle, false).await?;
+        let mut round = self
+            .unless_stopped(Round::look(self, triangle, false))
+            .await?;
         let result = round.mirror(dry_run).await;
         round.note_spent()?;
         if result.is_ok() {
@@ -67,7 +69,8 @@ impl Round<'_> {
             self.remember().await?;
         }
         if !dry_run {
-            self.refill(stood).await?;
+            let site = self.site;
+            site.unless_stopped(self.refill(stood)).await?;
             let before = clock::now_s() - TRY_AGAIN_S;
             let mut ledger = self.site.ledger.borrow_mut();
             ledger.retry_quarantined(&self.triangle.name, before)?;
@@ -93,6 +96,7 @@ impl Round<'_> {
             if step == STEPS {
                 return Err(AgentError::Unsteady);
             }
+            self.site.unless_stopped(async { Ok(()) }).await?;
             let view = self.view()?;
             let (history, halt) = {
                 let mut ledger = self.site.ledger.borrow_mut();
@@ -113,21 +117,21 @@ impl Round<'_> {
                         .progress
                         .say(format!("{name}: reading what is not known yet"));
                     let execution = self.execution();
-                    execution
-                        .read(
-                            &read,
-                            &mut self.source_link,
-                            &mut self.target_link,
-                            first_run,
-                            &self.batches,
-                        )
-                        .await?;
+                    let reading = execution.read(
+                        &read,
+                        &mut self.source_link,
+                        &mut self.target_link,
+                        first_run,
+                        &self.batches,
+                    );
+                    self.site.unless_stopped(reading).await?;
                 }
                 Next::Look => {
                     self.site
                         .progress
                         .say(format!("{name}: looking for copies that are gone"));
-                    self.look_at_target(|_| true).await?;
+                    let site = self.site;
+                    site.unless_stopped(self.look_at_target(|_| true)).await?;
                 }
                 Next::Rename(rename) if !dry_run => {
                     let execution = self.execution();

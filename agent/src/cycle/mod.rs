@@ -32,6 +32,7 @@ pub struct Site {
     store: SharedStore,
     report_key: [u8; 32],
     progress: Progress,
+    stop: tokio::sync::watch::Sender<bool>,
 }
 
 impl Site {
@@ -49,7 +50,26 @@ impl Site {
             store: SharedStore::new(store),
             report_key: key.report_key(),
             progress: Progress::new(quiet),
+            stop: tokio::sync::watch::Sender::new(false),
         })
+    }
+
+    /// Tells what is going on to end: what is being sent is brought to its end, all else is given up.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// What may be given up at any moment, until somebody says [`Self::stop`].
+    async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, AgentError>>,
+    ) -> Result<T, AgentError> {
+        let mut stop = self.stop.subscribe();
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => Err(AgentError::Interrupted),
+            done = work => done,
+        }
     }
 
     /// The ledger.
@@ -250,6 +270,7 @@ impl<'a> Round<'a> {
             careful: self.careful,
             target_corner: Corner::Standby,
             progress: &self.site.progress,
+            stop: self.site.stop.subscribe(),
         }
     }
 

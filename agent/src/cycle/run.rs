@@ -199,13 +199,18 @@ fn continuous(duties: &[Duty]) -> Vec<TriangleConfig> {
     triangles.map(|duty| duty.triangle.clone()).collect()
 }
 
-struct Stop {
+/// The signals that end the program in good order.
+pub struct Stop {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 impl Stop {
-    fn new() -> Result<Self, AgentError> {
+    /// Listens for SIGTERM and SIGINT from now on.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn new() -> Result<Self, AgentError> {
         use tokio::signal::unix::{SignalKind, signal};
         let listen =
             |kind| signal(kind).map_err(|_| AgentError::Internal("signals cannot be listened for"));
@@ -215,7 +220,8 @@ impl Stop {
         })
     }
 
-    async fn told(&mut self) {
+    /// Waits for one.
+    pub async fn told(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -438,7 +444,11 @@ impl Server<'_> {
                 }
                 Err(error) => {
                     self.reached(false);
-                    tracing::warn!(%error, "the server was not reached; the work goes on by the last assignment known");
+                    let what = match error.refuses_agent() {
+                        true => "the server REFUSES this agent and gets no reports",
+                        false => "the server was not reached",
+                    };
+                    tracing::warn!(%error, "{what}; the work goes on by the last assignment known");
                     POLL
                 }
             };

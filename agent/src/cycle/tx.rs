@@ -83,9 +83,8 @@ impl Site {
         self.progress
             .say(format!("{}: listing all corners", triangle.name));
         let tx_at = clock::now().max(began_at);
-        let result = self
-            .reconcile_round(triangle, triangle_id, depth, after, tx_at)
-            .await;
+        let round = self.reconcile_round(triangle, triangle_id, depth, after, tx_at);
+        let result = self.unless_stopped(round).await;
         self.progress.end();
         if let Err(error) = &result {
             self.note_back_off(triangle, error)?;

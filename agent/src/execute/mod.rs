@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::Corner;
+use tokio::sync::watch;
 
 use crate::error::AgentError;
 use crate::imap::{Endpoint, ImapError, Mailbox, Shapes};
@@ -88,6 +89,8 @@ pub struct Execution<'a> {
     pub target_corner: Corner,
     /// Where progress is shown.
     pub progress: &'a Progress,
+    /// Whether to begin nothing more.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// What was done.

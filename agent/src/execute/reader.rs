@@ -94,6 +94,9 @@ impl Execution<'_> {
         };
         let mut asked = VecDeque::new();
         loop {
+            if *self.stop.borrow() {
+                asks.clear();
+            }
             while asked.len() < AHEAD
                 && !hold.groups.is_closed()
                 && (asked.is_empty() || !matches!(asks.front(), Some(Ask::Large(..))))

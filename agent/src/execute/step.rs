@@ -7,7 +7,7 @@ use maildreieck_api_spec::vocabulary::{Class, Corner};
 use super::{Done, Execution};
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{BodyEvent, FlagChange, FolderStatus, Kind, Link, Mailbox, wire};
+use crate::imap::{BodyEvent, FlagChange, FolderStatus, Kind, Link, Made, Mailbox, wire};
 use crate::ledger::{Batch, NewRow, StoredRow};
 use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
 use crate::plan::mirror::{FlagStep, MoveStep, Plan, Read, Record, Rename};
@@ -95,12 +95,20 @@ impl Execution<'_> {
             let made = target.make_folders(&asks).await?;
             let mut again = Vec::new();
             for ((folder, text, (mailbox, role)), made) in lacking.into_iter().zip(made) {
-                if made.new || self.was_ours(folder, &mailbox)? {
-                    self.know_folder(folder, mailbox, made.status)?;
-                } else {
-                    let mailbox = self.free_name(folder, &text)?;
-                    again.push((folder, text, (mailbox, role)));
-                }
+                let text = match made {
+                    Made::New(status) => {
+                        self.know_folder(folder, mailbox, status)?;
+                        continue;
+                    }
+                    Made::There(status) if self.was_ours(folder, &mailbox)? => {
+                        self.know_folder(folder, mailbox, status)?;
+                        continue;
+                    }
+                    Made::There(_) => text,
+                    Made::Refused(error) => without_dots(&text, separator).ok_or(error)?,
+                };
+                let mailbox = self.free_name(folder, &text)?;
+                again.push((folder, text, (mailbox, role)));
             }
             lacking = again;
         }
@@ -629,22 +637,13 @@ impl Execution<'_> {
         prefix: &str,
     ) -> Result<(), AgentError> {
         if let Some((_, folder)) = rename.target.and_then(|id| self.by_id(id).ok()) {
-            let name = new_name(&rename.folder, separator, prefix, &BTreeMap::new(), "");
-            let text = with_namespace(&name.text, &self.namespace);
-            let to = Mailbox::new(&wire::encode_utf7(&text)).ok_or_else(|| {
-                AgentError::Config(format!(
-                    "folder '{}' has no name that the target could hold",
-                    rename.folder
-                ))
-            })?;
-            let id = folder.known.id;
-            self.ledger
-                .borrow_mut()
-                .begin_rename(id, to.as_str(), &rename.folder)?;
-            target.rename_folder(&folder.mailbox, &to).await?;
-            self.ledger
-                .borrow_mut()
-                .rename_folder(folder.known.id, to.as_str(), &rename.folder)?;
+            let text = new_name(&rename.folder, separator, prefix, &BTreeMap::new(), "").text;
+            let refused = self.rename_target(&folder, rename, &text, target).await;
+            if let Err(error) = refused {
+                let escaped = without_dots(&text, separator).ok_or(error)?;
+                self.rename_target(&folder, rename, &escaped, target)
+                    .await?;
+            }
         }
         let members: Vec<MemberId> = view
             .pairs
@@ -670,6 +669,31 @@ impl Execution<'_> {
         self.ledger
             .borrow_mut()
             .rename_folder(rename.from, mailbox.as_str(), &rename.folder)?;
+        Ok(())
+    }
+
+    async fn rename_target(
+        &self,
+        folder: &TargetFolder,
+        rename: &Rename,
+        text: &str,
+        target: &mut Link,
+    ) -> Result<(), AgentError> {
+        let text = with_namespace(text, &self.namespace);
+        let to = Mailbox::new(&wire::encode_utf7(&text)).ok_or_else(|| {
+            AgentError::Config(format!(
+                "folder '{}' has no name that the target could hold",
+                rename.folder
+            ))
+        })?;
+        let id = folder.known.id;
+        self.ledger
+            .borrow_mut()
+            .begin_rename(id, to.as_str(), &rename.folder)?;
+        target.rename_folder(&folder.mailbox, &to).await?;
+        self.ledger
+            .borrow_mut()
+            .rename_folder(id, to.as_str(), &rename.folder)?;
         Ok(())
     }
 
@@ -734,4 +758,9 @@ impl Execution<'_> {
         }
         Ok(refilled)
     }
+}
+
+/// A name as servers take it that take no `.` although another character divides names; `None` without one.
+fn without_dots(text: &str, separator: Option<char>) -> Option<String> {
+    (text.contains('.') && separator != Some('.')).then(|| text.replace('.', "=2E"))
 }

@@ -164,7 +164,7 @@ impl Execution<'_> {
         }
         for (logical, sends) in &plan.sends {
             for some in sends.chunks(PARCEL_MESSAGES) {
-                if outcome.borrow().fatal.is_some() {
+                if outcome.borrow().fatal.is_some() || *self.stop.borrow() {
                     return Ok(());
                 }
                 let mut items = Vec::with_capacity(some.len());

@@ -22,13 +22,15 @@ pub enum FlagChange {
     Remove,
 }
 
-/// A folder that was asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Made {
-    /// Whether there was none of this name before.
-    pub new: bool,
-    /// Where it stands.
-    pub status: FolderStatus,
+/// What became of a folder that was asked for, and where it stands.
+#[derive(Debug)]
+pub enum Made {
+    /// There was none of this name before.
+    New(FolderStatus),
+    /// There was one.
+    There(FolderStatus),
+    /// The server did not want it.
+    Refused(ImapError),
 }
 
 impl Link {
@@ -63,13 +65,18 @@ impl Link {
                 {
                     let there = created.text.to_ascii_lowercase().contains("exist");
                     let new = created.end == End::Ok || !there;
-                    if new {
-                        self.demand_ok("CREATE", Some(mailbox), created)?;
+                    if new && let Err(error) = self.demand_ok("CREATE", Some(mailbox), created) {
+                        if error.kind != Kind::No {
+                            return Err(error);
+                        }
+                        all.push(Made::Refused(error));
+                        continue;
                     }
                     self.demand_ok("STATUS", Some(mailbox), asked)?;
                     let status = found.remove(mailbox);
                     let status = status.ok_or_else(|| self.no_figures(mailbox))?;
-                    all.push(Made { new, status });
+                    let made = if new { Made::New } else { Made::There };
+                    all.push(made(status));
                 }
             }
         }

@@ -15,7 +15,9 @@ pub struct Named {
     pub role: Option<&'static str>,
 }
 
-/// Names that mean a special use where the server states none.
+/// Names that mean a special use where the server states none, in English and German. Exchange's are those of
+/// Microsoft, 'mailFolder resource type', <https://learn.microsoft.com/en-us/graph/api/resources/mailfolder>, and of
+/// Outlook. A name that could be a person's own folder is not here: junk, trash and drafts are left out.
 const USUAL: [(&str, &[&str]); 5] = [
     (
         "\\Sent",
@@ -26,6 +28,7 @@ const USUAL: [(&str, &[&str]); 5] = [
             "gesendet",
             "gesendete objekte",
             "gesendete elemente",
+            "gesendete nachrichten",
         ],
     ),
     ("\\Drafts", &["drafts", "entwürfe"]),
@@ -38,11 +41,20 @@ const USUAL: [(&str, &[&str]); 5] = [
             "papierkorb",
             "gelöschte objekte",
             "gelöschte elemente",
+            "gelöschte nachrichten",
         ],
     ),
     (
         "\\Junk",
-        &["junk", "junk e-mail", "spam", "spamverdacht", "unerwünscht"],
+        &[
+            "junk",
+            "junk e-mail",
+            "junk email",
+            "junk-e-mail",
+            "spam",
+            "spamverdacht",
+            "unerwünscht",
+        ],
     ),
     ("\\Archive", &["archive", "archiv"]),
 ];
@@ -234,6 +246,35 @@ fn escape(component: &str, separator: Option<char>) -> String {
     out
 }
 
+/// What a folder of the target is to the triangle that was named by [`new_name`]: with the characters that its
+/// name could not hold.
+#[must_use]
+pub fn unescaped(folder: &LogicalFolder) -> LogicalFolder {
+    if !folder.as_str().contains('=') {
+        return folder.clone();
+    }
+    let (role, components) = folder.components();
+    let components: Vec<String> = components.iter().map(|c| unescape(c)).collect();
+    LogicalFolder::from_components(role, components.iter().map(String::as_str))
+}
+
+fn unescape(component: &str) -> String {
+    let mut out = Vec::with_capacity(component.len());
+    let mut rest = component.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let octet = after.get(..2).filter(|_| *first == b'=').and_then(|hex| {
+            let hex = std::str::from_utf8(hex).ok()?;
+            let upper = !hex.bytes().any(|b| b.is_ascii_lowercase());
+            u8::from_str_radix(hex, 16).ok().filter(|_| upper)
+        });
+        out.push(octet.unwrap_or(*first));
+        rest = after
+            .get(if octet.is_some() { 2 } else { 0 }..)
+            .unwrap_or_default();
+    }
+    String::from_utf8(out).unwrap_or_else(|_| component.to_owned())
+}
+
 /// Whether a folder is left out: by a role name or an exact path, each with its subtree. Views on other
 /// folders' mail are always left out.
 #[must_use]
@@ -301,6 +342,23 @@ mod tests {
             &["\\Sent", "Gesendet"],
         );
         check(&[named("A/Sent", '/', None)], &["A/Sent"]);
+        let exchange = ["Sent Items", "Deleted Items", "Junk Email", "Drafts"];
+        let outlook = [
+            "Gesendete Elemente",
+            "Gelöschte Elemente",
+            "Junk-E-Mail",
+            "Entwürfe",
+        ];
+        let german = [
+            "INBOX.Gesendet",
+            "INBOX.Papierkorb",
+            "INBOX.Spam",
+            "INBOX.Entwürfe",
+        ];
+        for (folders, separator) in [(exchange, '/'), (outlook, '/'), (german, '.')] {
+            let folders = folders.map(|name| named(name, separator, None));
+            check(&folders, &["\\Sent", "\\Trash", "\\Junk", "\\Drafts"]);
+        }
     }
 
     #[test]
@@ -327,6 +385,23 @@ mod tests {
             let made = new_name(&folder, Some(separator), prefix, &BTreeMap::new(), "").text;
             let found = logical_names(&[named(&made, separator, None)], prefix);
             assert_eq!(found, [Some(folder)], "{made}");
+        }
+    }
+
+    #[test]
+    fn a_new_name_is_understood_again() {
+        for name in [
+            "A.B", ".x", "a=2Eb", "100 %", "=", "=2", "ä/ö", "~", "x\u{7}y",
+        ] {
+            for separator in ['.', '/'] {
+                let folder = LogicalFolder::from_components(None, [name]);
+                let made = new_name(&folder, Some(separator), "", &BTreeMap::new(), "").text;
+                for made in [made.clone(), made.replace('.', "=2E")] {
+                    let found = logical_names(&[named(&made, separator, None)], "");
+                    let found = found[0].as_ref().map(unescaped);
+                    assert_eq!(found, Some(folder.clone()), "{made}");
+                }
+            }
         }
     }
 

@@ -77,7 +77,7 @@ pub enum ApiError {
         detail: String,
     },
     /// The server said no.
-    #[error("{action}: the server refused with {status}{}", words(.problem.as_deref()))]
+    #[error("{action}: the server refused with {status}{}{}", words(.problem.as_deref()), refusal_advice(*.status))]
     Refused {
         /// What was being done.
         action: &'static str,
@@ -129,6 +129,18 @@ impl ApiError {
         }
     }
 
+    /// Whether the server was reached and does not take this agent.
+    #[must_use]
+    pub fn refuses_agent(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                status: 401 | 403,
+                ..
+            }
+        )
+    }
+
     /// When the server wants to be asked again, where it said so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -162,6 +174,15 @@ fn advice(fault: Fault) -> &'static str {
         Fault::Certificate => {
             "; name its certificate authority with a CA file, or have its certificate renewed"
         }
+    }
+}
+
+fn refusal_advice(status: u16) -> &'static str {
+    match status {
+        401 | 403 => {
+            "; the server does not take this agent any more: it was suspended, removed or enrolled anew, or a copy of its data folder runs elsewhere. Ask the provider; end the copy, if there is one, and enrol with a new code and --replace"
+        }
+        _ => "",
     }
 }
 

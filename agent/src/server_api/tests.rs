@@ -389,7 +389,12 @@ async fn a_token_serves_until_the_server_takes_it_no_more() {
     bench.script("heartbeat", refusal(401, "Unauthorized"));
     bench.script("heartbeat", refusal(401, "Unauthorized"));
     let error = api.heartbeat(&heartbeat()).await.unwrap_err();
-    assert!(matches!(error, ApiError::Refused { status: 401, .. }));
+    assert!(error.refuses_agent());
+    let said = error.to_string();
+    assert!(
+        said.contains("suspended") && said.contains("--replace"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -1,11 +1,15 @@
 //! Servers and sites where something is wrong: a clear error, and nothing changed.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use maildreieck_agent::ledger::Ledger;
+use xtask::lab::daemon::until;
 use xtask::lab::dovecot::{Certificate, Dovecot, Options, PASSWORD};
 use xtask::lab::fake::{Action, Fake, Script};
 
-use super::site::{Said, Site, account_toml, agent, configured, write_private};
+use super::site::{Said, Site, account_toml, agent, command, configured, said, write_private};
 
 fn script() -> Script {
     let mut script = Script::new();
@@ -278,4 +282,94 @@ fn an_expired_certificate_is_refused() {
     );
     std::fs::write(dir.path().join("agent.toml"), text).unwrap();
     check(agent(dir.path(), &["mirror"]), 1, &["TLS", "xpired"]);
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_says_so_and_leaves_nothing_in_doubt() {
+    const FOLDERS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
+    let mut script = Script::new();
+    for number in 0..60 {
+        let body = format!("Subject: {number}\r\n\r\n{number}\r\n");
+        let date = "24-Nov-2024 10:00:00 +0100";
+        script = script.message(FOLDERS[number % 6], &[], date, body.as_bytes());
+    }
+    let (primary, standby) = (
+        Fake::start(script).unwrap(),
+        Fake::start(Script::new()).unwrap(),
+    );
+    let dir = configured(primary.port(), standby.port());
+    let file = dir.path().join("agent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    // So that there is a moment between the first message and the last.
+    let slow = "[triangle.primary]\nmessages_per_second = 5\n";
+    std::fs::write(&file, text.replace("[triangle.primary]\n", slow)).unwrap();
+    let there = || {
+        FOLDERS
+            .iter()
+            .map(|f| standby.messages(f).len())
+            .sum::<usize>()
+    };
+    let child = command(dir.path(), &["once"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until(
+        Duration::from_secs(30),
+        "mail to arrive",
+        || Ok(there() > 0),
+    )
+    .unwrap();
+    let pid = child.id().to_string();
+    let told = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(told.success());
+    let said = said(child.wait_with_output().unwrap()).exits(1);
+    let error = &said.triangle()["error"];
+    assert_eq!(error["temporary"], true);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("interrupted"), "{message}");
+    assert!((1..60).contains(&there()), "{}", there());
+    let mut ledger = Ledger::open(&dir.path().join("data/ledger.db")).unwrap();
+    assert_eq!(ledger.batches_in_doubt("info").unwrap().len(), 0);
+    drop(ledger);
+    std::fs::write(&file, text).unwrap();
+    agent(dir.path(), &["once"]).exits(0);
+    assert_eq!(there(), 60);
+}
+
+#[test]
+fn options_may_stand_anywhere_and_what_is_exposed_is_said_once() {
+    let site = Site::new();
+    site.once().exits(0);
+    let config = site.dir.path().join("agent.toml");
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_maildreieck-agent"));
+        command.args(
+            args.iter()
+                .map(|a| a.replace("FILE", config.to_str().unwrap())),
+        );
+        said(command.output().unwrap())
+    };
+    for args in [
+        ["store", "check", "--config", "FILE", "--json"],
+        ["store", "--config", "FILE", "--json", "check"],
+        ["store", "check", "--json", "--config", "FILE"],
+    ] {
+        assert!(
+            run(&args[..]).exits(0).json["contents"].is_number(),
+            "{args:?}"
+        );
+    }
+    check(run(&["store", "check"]), 2, &["--config FILE is missing"]);
+    let password = site.dir.path().join("password");
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let said = site.once().exits(0);
+    assert_eq!(
+        said.stderr.matches("chmod 600").count(),
+        1,
+        "{}",
+        said.stderr
+    );
 }

@@ -7,7 +7,7 @@ use maildreieck_agent::plan::identity::LogicalFolder;
 use maildreieck_api_spec::vocabulary::Corner;
 use xtask::lab::corpus::{Corpus, Place};
 use xtask::lab::daemon::until;
-use xtask::lab::dovecot::Options;
+use xtask::lab::dovecot::{Format, Options};
 
 use super::site::{Site, USER};
 
@@ -542,6 +542,31 @@ fn junk_trash_and_drafts_are_left_out_and_that_is_said() {
 }
 
 #[test]
+fn special_folders_are_known_by_their_names_where_no_use_is_stated() {
+    let unstated = |options: Options| Options {
+        special_use: false,
+        ..options
+    };
+    let english = ["Sent", "Trash", "Junk", "Drafts"];
+    let german = ["Gesendet", "Papierkorb", "Spam", "Entwürfe"];
+    for (primary, from, standby, to) in [
+        (Options::german(), german, Options::default(), english),
+        (Options::default(), english, Options::german(), german),
+    ] {
+        let site = Site::between(unstated(primary), unstated(standby));
+        for (from, number) in from.into_iter().zip(1..) {
+            site.fill(from, number * 10, number);
+        }
+        let said = site.once().exits(0);
+        assert_eq!(said.sent(), 1);
+        assert_eq!(said.classes().len(), 6, "{:?}", said.classes());
+        let counts = to.map(|to| site.standby().messages(to).unwrap().len());
+        assert_eq!(counts, [1, 0, 0, 0]);
+        assert_eq!(site.once().exits(0).sent(), 0);
+    }
+}
+
+#[test]
 fn two_folders_that_would_meet_on_the_standby_stay_two() {
     let site = Site::new();
     let mut primary = site.primary();
@@ -667,6 +692,42 @@ fn a_lost_ledger_loses_no_move_and_no_rename() {
     );
     let said = site.once().exits(0);
     assert_eq!((said.sent(), said.repairs()), (0, vec![]));
+}
+
+/// Dovecot's Maildir++ takes no `.` in a name, also where `/` divides names.
+#[test]
+fn a_dot_in_a_name_is_escaped_where_the_standby_takes_none() {
+    let primary = Options {
+        separator: '/',
+        format: Format::Sdbox,
+        ..Options::default()
+    };
+    let site = Site::between(primary, Options::german());
+    let mut primary = site.primary();
+    for (at, folder) in (1..).zip(["Sommer e.V.", "Sommer e.V./Kasse 1.1", "Akten/a.b"]) {
+        primary.create(folder).unwrap();
+        site.fill(folder, at * 10, 2);
+    }
+    assert_eq!(site.once().exits(0).sent(), 6);
+    let mut standby = site.standby();
+    for folder in [
+        "Sommer e=2EV=2E",
+        "Sommer e=2EV=2E/Kasse 1=2E1",
+        "Akten/a=2Eb",
+    ] {
+        assert_eq!(standby.messages(folder).unwrap().len(), 2, "{folder}");
+    }
+    lose_the_ledger(&site);
+    assert_eq!(site.once().exits(0).sent(), 0);
+    primary.rename("Sommer e.V.", "Winter e.V.").unwrap();
+    assert_eq!(site.once().exits(0).sent(), 0);
+    assert_eq!(
+        standby
+            .messages("Winter e=2EV=2E/Kasse 1=2E1")
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[test]

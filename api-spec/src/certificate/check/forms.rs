@@ -19,11 +19,13 @@ pub const ROLES: [&str; 8] = [
 const LAST_EPOCH: u32 = (1 << 31) - 1;
 
 /// What a mirror mends.
-const MENDED: [Class; 4] = [
+const MENDED: [Class; 6] = [
     Class::MissingAtStandby,
     Class::MissingInStore,
     Class::Altered,
     Class::FlagsDiffer,
+    Class::DateDiffers,
+    Class::Misplaced,
 ];
 
 const FOLDER: &str = "a role, or `f:` and 16 hex digits in lower case";

@@ -262,7 +262,10 @@ impl Run {
         };
         for (uid, mail) in &mailbox.mails {
             // Of two equal ones neither is known while one is not.
-            let mut twins = mailbox.mails.iter().filter(|(_, twin)| *twin == mail);
+            let mut twins = mailbox
+                .mails
+                .iter()
+                .filter(|(_, twin)| twin.text == mail.text);
             let unknown = twins.any(|(uid, _)| !linked(*uid));
             if only.is_none_or(|only| only == *uid) && unknown {
                 *self.unknown.entry(mail.text.clone()).or_default() += 1;

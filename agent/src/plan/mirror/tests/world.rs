@@ -449,7 +449,6 @@ impl World {
                 copy: None,
                 put_backs: 0,
                 quarantined: false,
-                verified: false,
                 ..row
             };
             self.source.rows.insert(at, row);
