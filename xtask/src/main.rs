@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use xtask::task;
@@ -48,6 +49,9 @@ enum Task {
         /// Who takes part.
         #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Contestant::Ours, Contestant::InterImap, Contestant::Mbsync])]
         only: Vec<Contestant>,
+        /// Only scenarios whose name contains this, such as "40 ms".
+        #[arg(long, default_value = "")]
+        scenario: String,
     },
     /// Run one program and write down what it took (used by bench).
     #[command(hide = true)]
@@ -66,6 +70,9 @@ enum Task {
         /// How many messages to seed into the mailbox `info`.
         #[arg(long, default_value_t = 0)]
         messages: u64,
+        /// How far away it is: milliseconds of a round trip, without TLS.
+        #[arg(long, default_value_t = 0)]
+        round_trip: u64,
     },
 }
 
@@ -75,19 +82,29 @@ fn main() -> ExitCode {
         Task::Tidy => task::tidy::tidy().map(|()| ExitCode::SUCCESS),
         Task::Openapi { check } => task::openapi::openapi(check).map(|()| ExitCode::SUCCESS),
         Task::Demo { once } => task::demo::demo(once),
-        Task::Bench { quick, full, only } => {
+        Task::Bench {
+            quick,
+            full,
+            only,
+            scenario,
+        } => {
             let size = match (quick, full) {
                 (true, _) => Size::Quick,
                 (_, true) => Size::Full,
                 _ => Size::Usual,
             };
-            task::bench::bench(size, &only).map(|()| ExitCode::SUCCESS)
+            task::bench::bench(size, &only, &scenario).map(|()| ExitCode::SUCCESS)
         }
         Task::Measure { figures, words } => {
             task::bench::child(&figures, &words).map(|()| ExitCode::SUCCESS)
         }
-        Task::Lab { german, messages } => {
-            task::lab::dovecot(german, messages).map(|()| ExitCode::SUCCESS)
+        Task::Lab {
+            german,
+            messages,
+            round_trip,
+        } => {
+            let round_trip = Duration::from_millis(round_trip);
+            task::lab::dovecot(german, messages, round_trip).map(|()| ExitCode::SUCCESS)
         }
     };
     result.unwrap_or_else(|error| {

@@ -2,9 +2,10 @@
 //! by one, by what the server can. An APPEND stays open and is fed until it is ended, and the next is sent
 //! before it is answered.
 //!
-//! The first message of a shape (folder and keywords) goes out with a synchronising literal, so that a
-//! server that dislikes the shape says so before there are octets that it could take for commands. After
-//! BAD, or an answer in the middle of a message, the connection must not be used again.
+//! The first message, and the first with a keyword, go out with a synchronising literal, so that a server that
+//! dislikes them says so before there are octets that it could take for commands. The folder is no part of that:
+//! one that is missing or refuses draws NO, after which servers skip the octets. After BAD, or an answer in the
+//! middle of a message, the connection must not be used again.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -58,8 +59,9 @@ pub struct Refusal {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AppendTag(String);
 
-/// The shapes that a server has taken already, shared by the connections to one account.
-pub type Shapes = Rc<RefCell<BTreeSet<(Mailbox, String)>>>;
+/// What a server has let begin already, shared by the connections to one account: keywords, and an empty one for
+/// messages as such.
+pub type Shapes = Rc<RefCell<BTreeSet<String>>>;
 
 /// An APPEND that is being written.
 #[derive(Debug)]
@@ -142,8 +144,8 @@ impl Link {
             }
         };
         self.nothing_lacks(&open)?;
-        let shape = shape(mailbox, head.flags);
-        let literal = self.literal(head.length, shapes.borrow().contains(&shape));
+        let shape = shape(head.flags);
+        let literal = self.literal(head.length, shape.is_subset(&shapes.borrow()));
         let line = append_head(head.flags, head.date, head.length, literal);
         let line = line.ok_or_else(|| {
             let text = "a date that the protocol cannot express";
@@ -158,7 +160,7 @@ impl Link {
                 // Refused before there were octets: the command is over, and the connection as good as new.
                 return Ok((tag, false));
             }
-            shapes.borrow_mut().insert(shape);
+            shapes.borrow_mut().extend(shape);
         }
         open.lacking = head.length;
         self.appending = Some(open);
@@ -288,9 +290,9 @@ impl Link {
     }
 }
 
-fn shape(mailbox: &Mailbox, flags: &Flags) -> (Mailbox, String) {
-    let keywords: Vec<&str> = flags.keywords().iter().map(|k| k.as_str()).collect();
-    (mailbox.clone(), keywords.join(" "))
+fn shape(flags: &Flags) -> BTreeSet<String> {
+    let keywords = flags.keywords().iter().map(|k| k.as_str().to_owned());
+    keywords.chain([String::new()]).collect()
 }
 
 /// The UIDs of APPENDUID, which must be exactly as many as there were messages.

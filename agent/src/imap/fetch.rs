@@ -38,7 +38,7 @@ pub enum BodyEvent {
 /// What one FETCH asks of a large message, octets.
 const PART: u32 = 1 << 20;
 /// Parts asked for ahead of their answers.
-const PARTS_AHEAD: usize = 3;
+const PARTS_AHEAD: usize = 6;
 
 /// What became of reading a large message in parts.
 #[derive(Debug)]

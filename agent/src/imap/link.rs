@@ -608,10 +608,10 @@ impl Link {
                 earlier: false,
                 uids,
             } => {
-                let count = uids
-                    .iter()
-                    .map(|r| r.end().saturating_sub(*r.start()).saturating_add(1));
-                self.expunged += count.sum::<u32>();
+                for range in uids {
+                    let count = range.end().saturating_sub(*range.start());
+                    self.expunged = self.expunged.saturating_add(count).saturating_add(1);
+                }
             }
             Response::Capabilities(list) => self.capabilities = Capabilities::from_parsed(list),
             _ => {}

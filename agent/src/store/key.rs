@@ -196,7 +196,7 @@ pub(super) fn first_16(octets: &[u8; 32]) -> [u8; 16] {
 
 /// Fills with random octets of the system.
 pub(super) fn random(octets: &mut [u8]) -> Result<(), StoreError> {
-    aws_lc_rs::rand::fill(octets).map_err(|_| StoreError::Codec {
+    getrandom::fill(octets).map_err(|_| StoreError::Codec {
         action: "getting random octets",
     })
 }

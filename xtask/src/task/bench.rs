@@ -93,11 +93,11 @@ fn scenarios(size: Size) -> Vec<Scenario> {
     list
 }
 
-/// Measures and prints the tables.
+/// Measures and prints the tables, of scenarios whose name contains `only`.
 ///
 /// # Errors
 /// If something cannot be built or run, or a copy of ours is not identical.
-pub fn bench(size: Size, contestants: &[Contestant]) -> Result<()> {
+pub fn bench(size: Size, contestants: &[Contestant], only: &str) -> Result<()> {
     setup::packages(&[setup::BUILD, setup::MAIL, setup::RIVALS])?;
     if contestants.contains(&Contestant::Ours) {
         say("building the agent (release)");
@@ -111,7 +111,9 @@ pub fn bench(size: Size, contestants: &[Contestant]) -> Result<()> {
             ])
             .current_dir(root()?))?;
     }
-    for scenario in scenarios(size) {
+    let mut wanted = scenarios(size);
+    wanted.retain(|scenario| scenario.name.contains(only));
+    for scenario in wanted {
         let figures = measure_scenario(&scenario, contestants)?;
         print(&scenario, &figures);
     }
