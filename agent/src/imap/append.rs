@@ -295,17 +295,17 @@ fn shape(flags: &Flags) -> BTreeSet<String> {
     keywords.chain([String::new()]).collect()
 }
 
-/// The UIDs of APPENDUID, which must be exactly as many as there were messages.
+/// The UIDs of APPENDUID, which must be exactly as many as there were messages. They ascend (RFC 4315, 3): in
+/// another order nobody knows which is whose, as if they had not been told.
 fn appended(code: Option<&Code>, count: usize) -> Result<Vec<Appended>, String> {
     let Some(Code::AppendUid(uidvalidity, ranges)) = code else {
         return Ok(vec![None; count]);
     };
     let uids = expand(ranges, count)
         .ok_or("APPENDUID with another number of UIDs than there were messages")?;
-    Ok(uids
-        .into_iter()
-        .map(|uid| Some((*uidvalidity, uid)))
-        .collect())
+    let ascend = uids.is_sorted();
+    let told = |uid| ascend.then_some((*uidvalidity, uid));
+    Ok(uids.into_iter().map(told).collect())
 }
 
 /// The UIDs of a set, if they are exactly `count`: bounded before it is expanded.

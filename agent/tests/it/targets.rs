@@ -2,7 +2,9 @@
 //! next run sends nothing.
 
 use maildreieck_agent::ledger::Ledger;
-use xtask::lab::fake::{Action, Fake, Script};
+use std::time::Duration;
+
+use xtask::lab::fake::{Action, Fake, Keeping, Script};
 
 use super::site::{Said, agent, configured};
 
@@ -59,6 +61,14 @@ impl Pair {
         assert_eq!(self.primary.messages("INBOX").len(), 20);
         let said = self.once().exits(0);
         assert_eq!((said.sent(), said.classes()), (0, vec![]));
+        agent(self.dir.path(), &["reconcile", "--depth", "content"]).exits(0);
+        agent(self.dir.path(), &["store", "check"]).exits(0);
+    }
+
+    /// How many commands the standby received that begin so.
+    fn received(&self, word: &str) -> usize {
+        let received = self.standby.received();
+        received.iter().filter(|c| c.starts_with(word)).count()
     }
 }
 
@@ -100,6 +110,28 @@ fn a_failure_on_the_way_is_made_good_in_the_same_run_and_nothing_is_doubled() {
         (
             "taken, and told by no UID",
             vec![Action::AnswerUpTo(0), Action::send("{tag} OK done\r\n")],
+        ),
+        (
+            "taken, and told in another order",
+            vec![
+                Action::AnswerUpTo(0),
+                Action::send("{tag} OK [APPENDUID 1700000000 2,1,3:16] done\r\n"),
+            ],
+        ),
+        (
+            "taken, and cut in the tag",
+            vec![Action::AnswerUpTo(5), Action::Close],
+        ),
+        (
+            "taken after the connection is gone",
+            vec![Action::CloseAndDoLater(Duration::from_secs(2))],
+        ),
+        (
+            "mail of somebody else's before the answer",
+            vec![
+                Action::send("* 99 EXISTS\r\n* 1 RECENT\r\n"),
+                Action::Answer,
+            ],
         ),
         (
             "an untagged BAD",
@@ -198,4 +230,159 @@ fn an_account_that_is_full_is_no_fault_of_the_messages() {
     let said = pair.once().exits(0);
     assert_eq!((said.sent(), said.classes()), (20, vec![]));
     pair.complete();
+}
+
+#[test]
+fn what_a_server_says_before_its_plus_is_no_answer() {
+    let said = "* 99 EXISTS\r\n* 1 RECENT\r\n* OK still here\r\n";
+    let pair = pair(Script::new().before_plus(said));
+    assert_eq!(pair.once().exits(0).sent(), 20);
+    pair.complete();
+}
+
+#[test]
+fn a_cut_between_two_batches_or_within_a_literal_loses_and_doubles_nothing() {
+    let cut = [Action::Close];
+    for script in [
+        Script::new().on_nth("APPEND", 1, 1, &cut),
+        Script::new().on_nth("STATUS", 1, 1, &cut),
+    ] {
+        let pair = pair(script);
+        let said = pair.once();
+        if said.code != 0 {
+            assert_eq!(
+                said.triangle()["error"]["temporary"],
+                true,
+                "{}",
+                said.stderr
+            );
+        }
+        pair.once().exits(0);
+        pair.complete();
+    }
+    // All are sent in one command: the connection is gone when one of them is announced.
+    let pair = pair(Script::new().at_literal("{24+}", 1, Action::Close));
+    assert_eq!(pair.once().exits(0).triangle()["verdict"], "balanced");
+    pair.complete();
+}
+
+/// What a mail says is never executed: the first with a keyword waits for the server's `+`.
+#[test]
+fn a_body_of_commands_behind_an_append_that_draws_bad_is_not_executed() {
+    let commands = "Subject: 99\r\n\r\nx1 CREATE pwned\r\nx2 SELECT INBOX\r\nx3 STORE 1:* +FLAGS (\\Deleted)\r\nx4 EXPUNGE\r\nx5 LOGOUT\r\n";
+    let mut script = Script::new();
+    for number in 0..3 {
+        let body = format!("Subject: {number}\r\n\r\nfood\r\n");
+        let date = "24-Nov-2024 10:00:00 +0100";
+        script = script.message("INBOX", &["\\Seen"], date, body.as_bytes());
+    }
+    let date = "24-Nov-2024 11:00:00 +0100";
+    script = script.message("INBOX", &["odd"], date, commands.as_bytes());
+    let bad = Script::new().at_literal(" (odd) ", usize::MAX, Action::bad("what is that?"));
+    let (primary, standby) = (Fake::start(script).unwrap(), Fake::start(bad).unwrap());
+    let dir = configured(primary.port(), standby.port());
+    let pair = Pair {
+        primary,
+        standby,
+        dir,
+    };
+    let said = pair.once().exits(0);
+    assert_eq!(said.classes(), ["(quarantined standby)"]);
+    assert_eq!(pair.there(), [0, 1, 2]);
+    for word in ["CREATE", "STORE", "EXPUNGE"] {
+        assert_eq!(pair.received(word), 0, "{:?}", pair.standby.received());
+    }
+    assert_eq!(pair.once().exits(0).sent(), 0);
+}
+
+/// Sent once more, then put aside by name; and never a third time.
+#[test]
+fn a_target_that_rewrites_or_expires_what_it_gets_is_named_and_ends() {
+    for keeping in [Keeping::Rewritten, Keeping::Nothing] {
+        let pair = pair(Script::new().keeping(keeping));
+        // So many at once it would hold back.
+        let file = pair.dir.path().join("agent.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let guard = "[[triangle]]\nguard = { max_share = 1.0, min_messages = 1000 }\n";
+        std::fs::write(&file, text.replace("[[triangle]]\n", guard)).unwrap();
+        let mut classes = Vec::new();
+        for _ in 0..4 {
+            let said = pair.once();
+            assert!([0, 3].contains(&said.code), "{keeping:?}: {}", said.stderr);
+            classes = said.classes();
+        }
+        let (octets, sent) = (
+            pair.standby.messages("INBOX").len(),
+            pair.received("APPEND"),
+        );
+        println!("{keeping:?}: {octets} there, {sent} commands, {classes:?}");
+        let said = pair.once();
+        assert_eq!(
+            (said.sent(), pair.received("APPEND")),
+            (0, sent),
+            "{keeping:?}"
+        );
+        assert_eq!(said.classes(), classes, "{keeping:?}");
+        assert!(
+            classes.contains(&"does_not_stay standby".to_owned()),
+            "{keeping:?}: {classes:?}"
+        );
+        assert!(octets <= 40, "{keeping:?}: {octets}");
+        agent(pair.dir.path(), &["store", "check"]).exits(0);
+    }
+}
+
+/// Two equal messages are two here and one there.
+#[test]
+fn a_target_that_merges_equal_mail_is_named_and_ends() {
+    let mut script = Script::new();
+    for number in [1, 2, 2, 3, 3, 3] {
+        let body = format!("Subject: {number}\r\n\r\nfood\r\n");
+        let date = "24-Nov-2024 10:00:00 +0100";
+        script = script.message("INBOX", &[], date, body.as_bytes());
+    }
+    let merging = Script::new().keeping(Keeping::Merged);
+    let (primary, standby) = (Fake::start(script).unwrap(), Fake::start(merging).unwrap());
+    let dir = configured(primary.port(), standby.port());
+    let pair = Pair {
+        primary,
+        standby,
+        dir,
+    };
+    pair.once().exits(3);
+    let sent = pair.received("APPEND");
+    let said = pair.once();
+    assert_eq!((said.sent(), pair.received("APPEND")), (0, sent));
+    assert_eq!(said.classes(), ["missing_at_standby standby"; 3]);
+    assert_eq!(pair.there(), [1, 2, 3]);
+    agent(pair.dir.path(), &["store", "check"]).exits(0);
+}
+
+/// The message arrives without it; store and ledger keep it, and that explains the difference.
+#[test]
+fn a_keyword_that_the_target_refuses_is_left_off_and_explained() {
+    let mut script = Script::new();
+    for (number, flags) in [(1, &["\\Seen", "odd"][..]), (2, &["odd"]), (3, &["\\Seen"])] {
+        let body = format!("Subject: {number}\r\n\r\nfood\r\n");
+        let date = "24-Nov-2024 10:00:00 +0100";
+        script = script.message("INBOX", flags, date, body.as_bytes());
+    }
+    let refuses = Script::new().on("odd) ", &[Action::no("[CANNOT] no such keyword")]);
+    let (primary, standby) = (Fake::start(script).unwrap(), Fake::start(refuses).unwrap());
+    let dir = configured(primary.port(), standby.port());
+    let pair = Pair {
+        primary,
+        standby,
+        dir,
+    };
+    let said = pair.once().exits(0);
+    assert_eq!(
+        (said.sent(), said.triangle()["verdict"].as_str()),
+        (3, Some("balanced"))
+    );
+    assert_eq!(said.classes(), ["(flags_differ standby)"; 2]);
+    assert_eq!(pair.there(), [1, 2, 3]);
+    let said = pair.once().exits(0);
+    assert_eq!((said.sent(), said.classes().len()), (0, 2));
+    agent(pair.dir.path(), &["store", "check"]).exits(0);
 }

@@ -9,11 +9,16 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::dovecot::PASSWORD;
 use super::names;
+
+mod wire;
+
+use self::wire::{fetch, find, in_set, literal, replace, words};
 
 /// What a rule does, in order. After the last action of a rule the connection goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +35,8 @@ pub enum Action {
     Flood(u8, usize),
     /// Closes the connection.
     Close,
+    /// Closes the connection, and does what the correct server would when so much time has passed.
+    CloseAndDoLater(Duration),
     /// Says nothing more until the client goes.
     Stall,
 }
@@ -52,6 +59,20 @@ impl Action {
     pub fn bad(text: &str) -> Self {
         Self::Send(format!("{{tag}} BAD {text}\r\n").into_bytes())
     }
+}
+
+/// What becomes of a message that is added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// It stays.
+    #[default]
+    All,
+    /// It gets a line of the server's own.
+    Rewritten,
+    /// It is gone at once.
+    Nothing,
+    /// One that the folder holds already is not added: it has the UID of that.
+    Merged,
 }
 
 #[derive(Debug, Clone)]
@@ -90,6 +111,9 @@ pub struct Script {
     capability: String,
     folders: BTreeMap<String, FakeFolder>,
     rules: Vec<Rule>,
+    keeping: Keeping,
+    before_plus: Vec<u8>,
+    at_literal: Option<(String, usize, Action)>,
 }
 
 impl Default for Script {
@@ -108,6 +132,9 @@ impl Script {
                 .to_owned(),
             folders: BTreeMap::new(),
             rules: Vec::new(),
+            keeping: Keeping::All,
+            before_plus: Vec::new(),
+            at_literal: None,
         }
         .folder("INBOX", "\\HasNoChildren")
         .folder("Sent", "\\HasNoChildren \\Sent")
@@ -130,6 +157,11 @@ impl Script {
     /// A folder with the attributes that LIST shows. The separator is `/`.
     #[must_use]
     pub fn folder(mut self, name: &str, attributes: &str) -> Self {
+        self.add_folder(name, attributes);
+        self
+    }
+
+    fn add_folder(&mut self, name: &str, attributes: &str) {
         let uidvalidity = 1_700_000_000 + u32::try_from(self.folders.len()).unwrap_or(0);
         self.folders.insert(
             name.to_owned(),
@@ -140,7 +172,6 @@ impl Script {
                 uidnext: 1,
             },
         );
-        self
     }
 
     /// A message in a folder (made if it is not there), with the next UID.
@@ -162,6 +193,28 @@ impl Script {
                 body,
             );
         }
+        self
+    }
+
+    /// What becomes of messages that are added.
+    #[must_use]
+    pub fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = keeping;
+        self
+    }
+
+    /// What is sent before each `+`.
+    #[must_use]
+    pub fn before_plus(mut self, octets: &str) -> Self {
+        octets.as_bytes().clone_into(&mut self.before_plus);
+        self
+    }
+
+    /// So many commands that contain `pattern` (as it stands) where they announce a literal are answered there, by
+    /// [`Action::Send`] or [`Action::Close`]: what follows is taken for commands.
+    #[must_use]
+    pub fn at_literal(mut self, pattern: &str, times: usize, action: Action) -> Self {
+        self.at_literal = Some((pattern.to_owned(), times, action));
         self
     }
 
@@ -283,7 +336,10 @@ impl Fake {
 
     /// Takes the rules away: from now on the server is obedient.
     pub fn behave(&self) {
-        lock(&self.state).script.rules.clear();
+        let mut state = lock(&self.state);
+        state.script.rules.clear();
+        state.script.at_literal = None;
+        state.script.keeping = Keeping::All;
     }
 }
 
@@ -341,7 +397,9 @@ impl Connection {
         let greeting = lock(&connection.state).script.greeting.clone();
         connection.write(&greeting)?;
         loop {
-            let command = connection.read()?;
+            let Some(command) = connection.read()? else {
+                continue;
+            };
             let text = command.text();
             let actions = connection.note(&text);
             let Some(actions) = actions else {
@@ -382,6 +440,12 @@ impl Connection {
                     }
                     Action::Close => {
                         connection.reader.get_ref().shutdown(Shutdown::Both)?;
+                        return Ok(());
+                    }
+                    Action::CloseAndDoLater(wait) => {
+                        connection.reader.get_ref().shutdown(Shutdown::Both)?;
+                        std::thread::sleep(wait);
+                        connection.answer(&command)?;
                         return Ok(());
                     }
                     Action::Stall => {
@@ -428,7 +492,8 @@ impl Connection {
             .to_owned())
     }
 
-    fn read(&mut self) -> Result<Command> {
+    /// A command; none where it was answered before its end.
+    fn read(&mut self) -> Result<Option<Command>> {
         let first = self.line()?;
         let (tag, mut rest) = first
             .split_once(' ')
@@ -442,9 +507,32 @@ impl Connection {
         loop {
             let Some((length, waits)) = literal(&rest) else {
                 command.parts.push(rest);
-                return Ok(command);
+                return Ok(Some(command));
             };
+            let (before_plus, at_literal) = {
+                let script = &mut lock(&self.state).script;
+                let there = script.at_literal.as_mut();
+                let there =
+                    there.filter(|(pattern, times, _)| *times > 0 && rest.contains(&**pattern));
+                let action = there.map(|(_, times, action)| {
+                    *times -= 1;
+                    action.clone()
+                });
+                (script.before_plus.clone(), action)
+            };
+            match at_literal {
+                Some(Action::Send(octets)) => {
+                    self.write(&replace(&octets, b"{tag}", command.tag.as_bytes()))?;
+                    return Ok(None);
+                }
+                Some(_) => {
+                    self.reader.get_ref().shutdown(Shutdown::Both)?;
+                    bail!("closed at a literal");
+                }
+                None => {}
+            }
             if waits {
+                self.write(&before_plus)?;
                 self.write(b"+ OK\r\n")?;
             }
             let mut octets = Vec::new();
@@ -582,7 +670,7 @@ impl Connection {
                 if state.script.folders.contains_key(&name) {
                     return Ok(no(command, "[ALREADYEXISTS] Folder exists."));
                 }
-                state.script = state.script.clone().folder(&name, "\\HasNoChildren");
+                state.script.add_folder(&name, "\\HasNoChildren");
             }
             "IDLE" => {
                 self.write(b"+ idling\r\n")?;
@@ -692,6 +780,7 @@ impl Connection {
     fn append(&self, command: &Command) -> Option<String> {
         let name = names::decode(words(command.parts.first()?).get(1)?);
         let mut state = lock(&self.state);
+        let keeping = state.script.keeping;
         let folder = state.script.folders.get_mut(&name)?;
         let mut uids = Vec::new();
         for (part, body) in command.parts.iter().zip(&command.literals) {
@@ -704,15 +793,21 @@ impl Connection {
                 .nth(1)
                 .filter(|text| text.contains(':'))
                 .unwrap_or("24-Nov-2024 10:00:00 +0000");
-            uids.push(
-                folder
-                    .add(
-                        flags.split_whitespace().map(str::to_owned).collect(),
-                        date,
-                        body,
-                    )
-                    .to_string(),
-            );
+            let known = folder.messages.iter().find(|m| m.body == *body);
+            if let (Keeping::Merged, Some(known)) = (keeping, known) {
+                uids.push(known.uid.to_string());
+                continue;
+            }
+            let flags = flags.split_whitespace().map(str::to_owned).collect();
+            let rewritten = [b"X-Scanned: yes\r\n", body.as_slice()].concat();
+            let kept = match keeping {
+                Keeping::Rewritten => &rewritten,
+                _ => body,
+            };
+            uids.push(folder.add(flags, date, kept).to_string());
+            if keeping == Keeping::Nothing {
+                folder.messages.pop();
+            }
         }
         Some(format!(
             "[APPENDUID {} {}] ",
@@ -724,125 +819,4 @@ impl Connection {
 
 fn no(command: &Command, text: &str) -> Vec<u8> {
     format!("{} NO {text}\r\n", command.tag).into_bytes()
-}
-
-/// The length, and whether the client waits for leave to send.
-fn literal(line: &str) -> Option<(u64, bool)> {
-    let inner = line.strip_suffix('}')?;
-    let (_, number) = inner.rsplit_once('{')?;
-    match number.strip_suffix(['+', '-']) {
-        Some(number) => Some((number.parse().ok()?, false)),
-        None => Some((number.parse().ok()?, true)),
-    }
-}
-
-/// Words and quoted strings, unescaped; brackets are not looked into.
-fn words(text: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let mut word = String::new();
-        match c {
-            ' ' => continue,
-            '"' => {
-                while let Some(c) = chars.next() {
-                    match c {
-                        '"' => break,
-                        '\\' => word.extend(chars.next()),
-                        c => word.push(c),
-                    }
-                }
-            }
-            c => {
-                word.push(c);
-                while let Some(c) = chars.next_if(|c| *c != ' ') {
-                    word.push(c);
-                }
-            }
-        }
-        out.push(word);
-    }
-    out
-}
-
-/// Whether a sequence set names `number`, where `*` is `highest` (RFC 9051, section 9: `7:*` names it even below 7).
-fn in_set(set: &str, number: u32, highest: u32) -> bool {
-    let bound = |text: &str| {
-        if text == "*" {
-            highest
-        } else {
-            text.parse().unwrap_or(0)
-        }
-    };
-    set.split(',').any(|part| {
-        let (low, high) = part.split_once(':').unwrap_or((part, part));
-        let (low, high) = (bound(low), bound(high));
-        (low.min(high)..=low.max(high)).contains(&number)
-    })
-}
-
-fn fetch(sequence: u32, message: &FakeMessage, text: &str, by_uid: bool, out: &mut Vec<u8>) {
-    let upper = text.to_ascii_uppercase();
-    let mut items: Vec<Vec<u8>> = Vec::new();
-    if by_uid || upper.contains("(UID") || upper.contains(" UID") {
-        items.push(format!("UID {}", message.uid).into_bytes());
-    }
-    if upper.contains("FLAGS") {
-        items.push(format!("FLAGS ({})", message.flags.join(" ")).into_bytes());
-    }
-    if upper.contains("INTERNALDATE") {
-        items.push(format!("INTERNALDATE \"{}\"", message.internaldate).into_bytes());
-    }
-    if upper.contains("RFC822.SIZE") {
-        items.push(format!("RFC822.SIZE {}", message.body.len()).into_bytes());
-    }
-    if let Some((_, rest)) = text
-        .split_once("BODY.PEEK[")
-        .or_else(|| text.split_once("BODY["))
-    {
-        let (section, after) = rest.split_once(']').unwrap_or((rest, ""));
-        let head = find(&message.body, b"\r\n\r\n").map_or(message.body.len(), |end| end + 4);
-        let whole = if section.is_empty() {
-            &message.body[..]
-        } else {
-            message.body.get(..head).unwrap_or_default()
-        };
-        let (octets, origin) = match after
-            .strip_prefix('<')
-            .and_then(|rest| rest.split_once('>'))
-        {
-            Some((range, _)) => {
-                let (offset, length) = range.split_once('.').unwrap_or((range, "0"));
-                let offset: usize = offset.parse().unwrap_or(0);
-                let length: usize = length.parse().unwrap_or(0);
-                let rest = whole.get(offset..).unwrap_or_default();
-                (rest.get(..length).unwrap_or(rest), format!("<{offset}>"))
-            }
-            None => (whole, String::new()),
-        };
-        let mut item = format!("BODY[{section}]{origin} {{{}}}\r\n", octets.len()).into_bytes();
-        item.extend_from_slice(octets);
-        items.push(item);
-    }
-    out.extend_from_slice(format!("* {sequence} FETCH (").as_bytes());
-    out.extend_from_slice(&items.join(&b' '));
-    out.extend_from_slice(b")\r\n");
-}
-
-fn find(octets: &[u8], mark: &[u8]) -> Option<usize> {
-    octets
-        .windows(mark.len().max(1))
-        .position(|window| window == mark)
-}
-
-fn replace(octets: &[u8], mark: &[u8], with: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(octets.len());
-    let mut rest = octets;
-    while let Some(at) = find(rest, mark) {
-        out.extend_from_slice(rest.get(..at).unwrap_or_default());
-        out.extend_from_slice(with);
-        rest = rest.get(at + mark.len()..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
-    out
 }
