@@ -48,7 +48,7 @@ impl AgentError {
         match self {
             Self::Imap(error) => error.temporary(),
             Self::Store(error) => error.temporary(),
-            Self::Unsteady | Self::Interrupted => true,
+            Self::Unsteady | Self::Interrupted | Self::Ledger(LedgerError::Locked) => true,
             Self::Ledger(_) | Self::Config(_) | Self::Internal(_) => false,
         }
     }

@@ -53,14 +53,33 @@ pub enum LedgerError {
         /// Why.
         text: String,
     },
+    /// Another process has it, for longer than is waited.
+    #[error(
+        "the ledger is locked by another process, such as a backup or a database program; nothing was lost: wait for it to end, or stop it (trying again can help)"
+    )]
+    Locked,
     /// A statement failed.
     #[error("the ledger: {0}; check that the data folder is writable and not full")]
-    Statement(#[from] diesel::result::Error),
+    Statement(#[source] diesel::result::Error),
     /// A row that cannot be: the file was changed by somebody else.
     #[error(
         "the ledger holds a row that cannot be: {0}; it was damaged or changed by another program"
     )]
     Damaged(&'static str),
+}
+
+impl From<diesel::result::Error> for LedgerError {
+    fn from(error: diesel::result::Error) -> Self {
+        if is_locked(&error.to_string()) {
+            Self::Locked
+        } else {
+            Self::Statement(error)
+        }
+    }
+}
+
+fn is_locked(text: &str) -> bool {
+    text.contains("is locked")
 }
 
 type Result<T> = std::result::Result<T, LedgerError>;
@@ -84,9 +103,12 @@ impl Ledger {
         let _ = crate::files::private_file(path);
         let url = path.to_string_lossy();
         let mut db = SqliteConnection::establish(&url).map_err(open)?;
-        let migrate = |text: String| LedgerError::Migrate {
-            path: path.to_owned(),
-            text,
+        let migrate = |text: String| {
+            if is_locked(&text) {
+                return LedgerError::Locked;
+            }
+            let path = path.to_owned();
+            LedgerError::Migrate { path, text }
         };
         db.batch_execute(
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;

@@ -373,3 +373,108 @@ fn options_may_stand_anywhere_and_what_is_exposed_is_said_once() {
         said.stderr
     );
 }
+
+/// What an expunge in the middle of a FETCH looks like: it is no empty message, and the others arrive.
+#[test]
+fn nil_in_the_middle_of_a_fetch_is_no_message() {
+    let fetch = "BODY.PEEK[]";
+    let nil = |rest: &str| {
+        let row = format!("* 1 FETCH (UID 1 FLAGS (\\Seen) RFC822.SIZE 116 {rest})\r\n");
+        [
+            Action::send(&row),
+            Action::send("{tag} OK [EXPUNGEISSUED] done\r\n"),
+        ]
+    };
+    let date = "INTERNALDATE \"24-Nov-2024 10:00:00 +0100\"";
+    for (rest, code) in [
+        (format!("{date} BODY[] NIL"), 0),
+        ("INTERNALDATE NIL BODY[] NIL".to_owned(), 1),
+        ("INTERNALDATE NIL BODY[] {1}\r\nx".to_owned(), 1),
+    ] {
+        let fake = Fake::start(script().once(fetch, &nil(&rest))).unwrap();
+        let standby = Dovecot::start(Options::default()).unwrap();
+        let dir = configured(fake.port(), standby.imap_port());
+        let said = agent(dir.path(), &["mirror"]);
+        assert_eq!(said.code, code, "{rest}: {}", said.stderr);
+        assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+        let said = agent(dir.path(), &["once"]).exits(0);
+        assert_eq!(said.classes(), [""; 0], "{rest}");
+        let mut judge = standby.judge(super::site::USER).unwrap();
+        let mut there: Vec<Vec<u8>> = judge
+            .messages("INBOX")
+            .unwrap()
+            .into_iter()
+            .map(|m| m.body)
+            .collect();
+        let mut here: Vec<Vec<u8>> = fake.messages("INBOX").into_iter().map(|m| m.body).collect();
+        there.sort();
+        here.sort();
+        assert_eq!(there, here, "{rest}");
+        assert_eq!(agent(dir.path(), &["once"]).exits(0).sent(), 0);
+        agent(dir.path(), &["store", "check"]).exits(0);
+    }
+}
+
+#[test]
+fn gaps_between_uids_are_nothing_special() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 40);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    let odd: Vec<u32> = uids.iter().copied().filter(|uid| uid % 3 > 0).collect();
+    primary.delete("INBOX", &odd).unwrap();
+    assert_eq!(site.once().exits(0).sent(), 13);
+    primary.delete("INBOX", &uids[38..39]).unwrap();
+    site.fill("INBOX", 50, 2);
+    assert_eq!(site.once().exits(0).sent(), 2);
+    assert_eq!(site.once().exits(0).sent(), 0);
+    site.agent(&["store", "check"]).exits(0);
+}
+
+/// The newest half of a segment is gone, as after a bad disk.
+#[test]
+fn a_segment_torn_in_half_is_filled_again() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 20);
+    site.once().exits(0);
+    let segment = site.segments().pop().unwrap();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(segment)
+        .unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    drop(file);
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+    let repairs = said.repairs();
+    assert!(repairs.len() >= 5, "{repairs:?}");
+    assert!(
+        repairs.iter().all(|r| r == "missing_in_store store"),
+        "{repairs:?}"
+    );
+    site.agent(&["store", "check"]).exits(0);
+    site.assert_equal();
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.repairs()), (0, vec![]));
+}
+
+#[test]
+fn a_ledger_that_another_process_holds_is_named_and_nothing_is_lost() {
+    use diesel::connection::SimpleConnection as _;
+    use diesel::{Connection as _, SqliteConnection};
+    let site = Site::new();
+    site.fill("INBOX", 1, 5);
+    site.once().exits(0);
+    site.fill("INBOX", 10, 5);
+    let ledger = site.dir.path().join("data/ledger.db");
+    let mut other = SqliteConnection::establish(ledger.to_str().unwrap()).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let said = site.once();
+    check(said, 1, &["ledger", "locked", "trying again can help"]);
+    other.batch_execute("ROLLBACK").unwrap();
+    drop(other);
+    assert_eq!(site.once().exits(0).sent(), 5);
+    site.assert_equal();
+    assert_eq!(site.once().exits(0).sent(), 0);
+    site.agent(&["store", "check"]).exits(0);
+}
