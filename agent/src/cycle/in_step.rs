@@ -40,16 +40,14 @@ impl Round<'_> {
     }
 
     /// Fetches octets again that the store has lost: those that cannot be read, and all that a store lacks which
-    /// is younger or older than the ledger. After a mirror has come to its end; before, the store is not complete
-    /// anyway. What the primary's budget has no room for waits, the oldest longest.
+    /// is younger or older than the ledger. What the primary's budget has no room for waits, the oldest longest.
     pub(super) async fn refill(&mut self, stood: Stood) -> Result<(), AgentError> {
         let name = self.triangle.name.clone();
         let look = |store: &mut Store| Ok(store.inspect(clock::now_s())?.damaged);
         let damaged = self.site.store.with(look).await?;
         let rows = {
             let mut ledger = self.site.ledger.borrow_mut();
-            let first = ledger.triangle(&name)?.first_mirror_at.is_none();
-            if damaged.is_empty() && (stood.in_step || first) {
+            if damaged.is_empty() && stood.in_step {
                 return Ok(());
             }
             ledger.stored_rows(&name, Corner::Primary)?

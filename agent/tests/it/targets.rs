@@ -190,6 +190,16 @@ fn a_standby_that_falls_silent_is_waited_for_once() {
 }
 
 #[test]
+fn a_store_that_is_lost_in_the_middle_of_the_first_mirror_is_filled_again() {
+    let pair = pair(Script::new().on("APPEND", &[Action::no("[OVERQUOTA] Mailbox is full")]));
+    pair.once().exits(1);
+    std::fs::remove_dir_all(pair.dir.path().join("data/store")).unwrap();
+    pair.standby.behave();
+    assert_eq!(pair.once().exits(0).sent(), 20);
+    pair.complete();
+}
+
+#[test]
 fn one_message_that_is_refused_is_put_aside_and_the_others_arrive() {
     for action in [Action::no("[CANNOT] not that"), Action::bad("not that")] {
         let pair = pair(Script::new().on("poison", &[action]));
