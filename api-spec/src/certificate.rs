@@ -106,7 +106,8 @@ pub struct DifferenceCount {
 /// Something that the mirror mended since the last Tx, so that it does not tidy evidence away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct RepairCount {
-    /// What had been wrong: `missing_at_standby`, `missing_in_store`, `altered` or `flags_differ`.
+    /// What had been wrong: `missing_at_standby`, `missing_in_store`, `altered`, `flags_differ`, `date_differs` or
+    /// `misplaced`.
     pub class: Class,
     /// Where.
     pub corner: Corner,

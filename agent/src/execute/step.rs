@@ -638,11 +638,14 @@ impl Execution<'_> {
     ) -> Result<(), AgentError> {
         if let Some((_, folder)) = rename.target.and_then(|id| self.by_id(id).ok()) {
             let text = new_name(&rename.folder, separator, prefix, &BTreeMap::new(), "").text;
-            let refused = self.rename_target(&folder, rename, &text, target).await;
-            if let Err(error) = refused {
-                let escaped = without_dots(&text, separator).ok_or(error)?;
-                self.rename_target(&folder, rename, &escaped, target)
-                    .await?;
+            match self.rename_target(&folder, rename, &text, target).await {
+                // Only what was refused is tried again: of a cut connection nobody knows what it did.
+                Err(AgentError::Imap(error)) if error.kind == Kind::No => {
+                    let escaped = without_dots(&text, separator).ok_or(error)?;
+                    let again = self.rename_target(&folder, rename, &escaped, target);
+                    again.await?;
+                }
+                other => other?,
             }
         }
         let members: Vec<MemberId> = view

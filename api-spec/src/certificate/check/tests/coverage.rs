@@ -40,14 +40,7 @@ fn the_oldest_proof_is_of_all_messages() {
     check(covered(0, 0, true), &oldest);
     check(
         |p| {
-            p.folders.clear();
-            let none = figures(0, '9');
-            p.corners = Corners {
-                primary: none.clone(),
-                standby: none.clone(),
-                store: none,
-            };
-            cover(p);
+            without_mail(p);
             p.coverage[1].oldest_proof = Some(p.tx_at);
         },
         &oldest,
