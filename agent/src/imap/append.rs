@@ -303,7 +303,7 @@ fn appended(code: Option<&Code>, count: usize) -> Result<Vec<Appended>, String> 
     };
     let uids = expand(ranges, count)
         .ok_or("APPENDUID with another number of UIDs than there were messages")?;
-    let ascend = uids.is_sorted();
+    let ascend = uids.is_sorted_by(|one, next| one < next);
     let told = |uid| ascend.then_some((*uidvalidity, uid));
     Ok(uids.into_iter().map(told).collect())
 }
@@ -338,5 +338,15 @@ mod tests {
         check(vec![0..=u32::MAX], 3, None);
         check(vec![7..=7], 2, None);
         check(vec![], 0, Some(&[]));
+    }
+    #[test]
+    fn uids_that_do_not_ascend_are_not_believed() {
+        let check = |ranges: UidRanges, count, expected: &[Appended]| {
+            let code = Code::AppendUid(9, ranges);
+            assert_eq!(appended(Some(&code), count).unwrap(), expected);
+        };
+        check(vec![3..=4], 2, &[Some((9, 3)), Some((9, 4))]);
+        check(vec![4..=4, 3..=3], 2, &[None, None]);
+        check(vec![3..=3, 3..=3], 2, &[None, None]);
     }
 }
