@@ -103,6 +103,39 @@ pub fn smtp() -> Result<()> {
     packages(&[SMTP])
 }
 
+const COURIER: [&str; 3] = ["courier-base", "courier-authlib", "courier-imap"];
+
+/// The libraries that packages need and this machine lacks.
+fn libraries(packages: &[&str]) -> Result<Vec<String>> {
+    let asked = Command::new("apt-cache")
+        .arg("depends")
+        .args(packages)
+        .output()
+        .context("running apt-cache")?;
+    let asked = String::from_utf8_lossy(&asked.stdout);
+    let mut libraries: Vec<String> = asked
+        .lines()
+        .filter_map(|line| {
+            line.trim()
+                .trim_start_matches('|')
+                .strip_prefix("Depends: lib")
+        })
+        .map(|name| format!("lib{name}"))
+        .filter(|name| !is_installed(name))
+        .collect();
+    libraries.sort();
+    libraries.dedup();
+    Ok(libraries)
+}
+
+fn is_installed(package: &str) -> bool {
+    Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .stderr(Stdio::null())
+        .output()
+        .is_ok_and(|said| said.stdout == b"installed")
+}
+
 /// Courier's programs, unpacked where the laboratory looks for them: its package and Dovecot's exclude each other.
 ///
 /// # Errors
@@ -117,8 +150,8 @@ pub fn courier() -> Result<()> {
     std::fs::create_dir_all(&packages).with_context(|| format!("making {}", packages.display()))?;
     run(apt()
         .arg("download")
-        .args(["courier-base", "courier-authlib", "libcourier-unicode4"])
-        .arg("courier-imap")
+        .args(COURIER)
+        .args(libraries(&COURIER)?)
         .current_dir(&packages))?;
     let mut files: Vec<_> = std::fs::read_dir(&packages)?
         .collect::<std::io::Result<Vec<_>>>()?
