@@ -151,7 +151,19 @@ impl<'a> Round<'a> {
             left_out: Vec::new(),
             taken: BTreeSet::new(),
         };
-        let epoch = site.ledger.borrow_mut().triangle(&triangle.name)?.epoch;
+        let epoch = {
+            let mut ledger = site.ledger.borrow_mut();
+            let epoch = ledger.triangle(&triangle.name)?.epoch;
+            // Both have let us in: it is no slip of the pen that would be forgotten for.
+            let place = format!("{} {}", target_endpoint.account(), triangle.standby_prefix);
+            if ledger.standby_is_at(&triangle.name, &place)? {
+                tracing::warn!(
+                    triangle = triangle.name,
+                    "the standby is another account or prefix than before: what it holds is matched by content, the rest is sent"
+                );
+            }
+            epoch
+        };
         let mut round = Self {
             site,
             triangle,

@@ -114,7 +114,10 @@ impl Ledger {
                 .set(repair::reported.eq(true))
                 .execute(db)?;
             diesel::update(triangle::table.find(name))
-                .set(triangle::last_tx_at.eq(tx_at))
+                .set((
+                    triangle::last_tx_at.eq(tx_at),
+                    triangle::standby_proved.eq(true),
+                ))
                 .execute(db)?;
             Ok(())
         })

@@ -11,6 +11,7 @@ mod halts;
 mod in_step;
 mod limits;
 mod messages;
+mod place;
 mod records;
 pub mod schema;
 

@@ -8,6 +8,8 @@ diesel::table! {
         last_tx_at -> Nullable<BigInt>,
         epoch -> Integer,
         store_mark -> Nullable<Binary>,
+        standby_place -> Nullable<Text>,
+        standby_proved -> Bool,
     }
 }
 
