@@ -40,32 +40,47 @@ impl Round<'_> {
     }
 
     /// Fetches octets again that the store has lost: those that cannot be read, and all that a store lacks which
-    /// is younger or older than the ledger. What the primary's budget has no room for waits, the oldest longest.
-    pub(super) async fn refill(&mut self, stood: Stood) -> Result<(), AgentError> {
-        let name = self.triangle.name.clone();
+    /// is younger or older than the ledger. Whether anything was lacking, also of folders that are gone.
+    pub(super) async fn refill(&mut self, stood: Stood) -> Result<bool, AgentError> {
+        let Some(lost) = self.lost(stood).await? else {
+            return Ok(false);
+        };
+        if !lost.is_empty() {
+            tracing::warn!(
+                messages = lost.len(),
+                "the store lacks messages that it had; fetching them again"
+            );
+            let name = &self.triangle.name;
+            self.site
+                .progress
+                .say(format!("{name}: refilling the store"));
+            let execution = self.execution();
+            execution.refill(&lost, &mut self.source_link).await?;
+        }
+        Ok(true)
+    }
+
+    /// What the store has lost, newest first, as far as the primary's budget has room for it; what it has no room
+    /// for is `unfilled`. None if nothing is lost.
+    pub(super) async fn lost(
+        &mut self,
+        stood: Stood,
+    ) -> Result<Option<Vec<StoredRow>>, AgentError> {
+        self.unfilled.clear();
         let look = |store: &mut Store| Ok(store.inspect(clock::now_s())?.damaged);
         let damaged = self.site.store.with(look).await?;
         let rows = {
             let mut ledger = self.site.ledger.borrow_mut();
             if damaged.is_empty() && stood.in_step {
-                return Ok(());
+                return Ok(None);
             }
-            ledger.stored_rows(&name, Corner::Primary)?
+            ledger.stored_rows(&self.triangle.name, Corner::Primary)?
         };
         let damaged: BTreeSet<ContentId> = damaged.into_iter().collect();
-        // A folder that is gone has nothing to fetch: its messages become tombstones.
-        let there: BTreeSet<FolderId> = self
-            .source
-            .folders
-            .values()
-            .filter(|folder| folder.status.is_some())
-            .map(|folder| folder.known.id)
-            .collect();
         let find = move |store: &mut Store| {
             let mut lost = Vec::new();
             for row in rows {
-                let lacks = damaged.contains(&row.content) || !store.contains(&row.content)?;
-                if lacks && there.contains(&row.at.folder) {
+                if damaged.contains(&row.content) || !store.contains(&row.content)? {
                     lost.push(row);
                 }
             }
@@ -73,24 +88,23 @@ impl Round<'_> {
         };
         let mut lost: Vec<StoredRow> = self.site.store.with(find).await?;
         if lost.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        tracing::warn!(
-            messages = lost.len(),
-            "the store lacks messages that it had; fetching them again"
-        );
-        self.site
-            .progress
-            .say(format!("{name}: refilling the store"));
+        // A folder that is gone has nothing to fetch: its messages become tombstones, or lie elsewhere.
+        let there: BTreeSet<FolderId> = self
+            .source
+            .folders
+            .values()
+            .filter(|folder| folder.status.is_some())
+            .map(|folder| folder.known.id)
+            .collect();
+        lost.retain(|row| there.contains(&row.at.folder));
         lost.sort_by_key(|row| Reverse((row.date, row.at)));
         let mut left = self.left()?.0;
         let fits = |row: &&StoredRow| left.take(u64::from(row.size));
         let count = lost.iter().take_while(fits).count();
         self.unfilled = lost.split_off(count);
-        self.execution()
-            .refill(&lost, &mut self.source_link)
-            .await?;
-        Ok(())
+        Ok(Some(lost))
     }
 
     /// Fetches what a plan sends from the store and the store lacks, whatever is left of the budget.

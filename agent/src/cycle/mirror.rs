@@ -68,9 +68,10 @@ impl Round<'_> {
         if !stood.in_step {
             self.remember().await?;
         }
+        let mut refilled = false;
         if !dry_run {
             let site = self.site;
-            site.unless_stopped(self.refill(stood)).await?;
+            refilled = site.unless_stopped(self.refill(stood)).await?;
             let before = clock::now_s() - TRY_AGAIN_S;
             let mut ledger = self.site.ledger.borrow_mut();
             ledger.retry_quarantined(&self.triangle.name, before)?;
@@ -180,6 +181,11 @@ impl Round<'_> {
                     before = Some(plan);
                 }
             }
+        }
+        if refilled {
+            // What lies elsewhere by now could not be asked for where it was.
+            let site = self.site;
+            site.unless_stopped(self.refill(stood)).await?;
         }
         for row in &self.unfilled {
             waiting.add(u64::from(row.size));

@@ -8,38 +8,84 @@ use maildreieck_api_spec::vocabulary::Corner;
 use super::Round;
 use crate::error::AgentError;
 use crate::imap::wire;
+use crate::ledger::KnownFolder;
 use crate::plan::identity::{LogicalFolder, MemberId};
 use crate::plan::names::new_name;
 use crate::plan::view::FolderId;
 use crate::snapshot::Seen;
 use crate::store::{Member, Store};
 
+/// What the store has as present, against what the ledger knows.
+#[derive(Default)]
+struct InStore {
+    /// What it calls the folders that the ledger knows.
+    named: BTreeMap<FolderId, BTreeSet<LogicalFolder>>,
+    /// What the ledger does not know, by folder.
+    forgotten: BTreeMap<LogicalFolder, Vec<Member>>,
+    /// What the ledger does not know either, under the id that a message gets that is shown now.
+    shown: Vec<Member>,
+}
+
+impl InStore {
+    /// What the ledger has forgotten. What a killed run had stored before it could note it is none of it: it comes
+    /// again under the same id. But of two equal messages nobody knows which of them is shown.
+    fn forgotten(self) -> BTreeMap<LogicalFolder, Vec<Member>> {
+        let mut forgotten = self.forgotten;
+        for member in self.shown {
+            if let Some(others) = forgotten.get_mut(&member.folder)
+                && others
+                    .iter()
+                    .any(|other| (other.content, other.date) == (member.content, member.date))
+            {
+                others.push(member);
+            }
+        }
+        forgotten
+    }
+}
+
 impl Round<'_> {
     /// Notes what the ledger has forgotten as messages of an ended generation, so that they are matched again
     /// by content: what stayed keeps its place in the store, what was moved is followed, what vanished is buried.
-    /// What a killed run had stored before it could note it is left out: it comes again under the same id.
     pub(super) async fn remember(&mut self) -> Result<(), AgentError> {
         let name = &self.triangle.name;
-        let mut known: BTreeSet<MemberId> = {
+        let (known, folders) = {
             let mut ledger = self.site.ledger.borrow_mut();
             let rows = ledger.stored_rows(name, Corner::Primary)?;
-            rows.into_iter().map(|row| row.member).collect()
+            let known: BTreeMap<MemberId, FolderId> =
+                rows.iter().map(|row| (row.member, row.at.folder)).collect();
+            (known, ledger.folders(name, Corner::Primary)?)
         };
-        known.extend(shown_members(&self.source, name));
+        let shown: BTreeSet<MemberId> = shown_members(&self.source, name).collect();
         let triangle = name.clone();
         let find = move |store: &mut Store| {
-            let mut forgotten: BTreeMap<LogicalFolder, Vec<Member>> = BTreeMap::new();
+            let mut found = InStore::default();
             store.each_member(&triangle, |member| {
-                if member.tombstone.is_none() && !known.contains(&member.member) {
-                    let folder = forgotten.entry(member.folder.clone());
+                if member.tombstone.is_some() {
+                } else if let Some(folder) = known.get(&member.member) {
+                    found
+                        .named
+                        .entry(*folder)
+                        .or_default()
+                        .insert(member.folder);
+                } else if shown.contains(&member.member) {
+                    found.shown.push(member);
+                } else {
+                    let folder = found.forgotten.entry(member.folder.clone());
                     folder.or_default().push(member);
                 }
             })?;
-            Ok(forgotten)
+            Ok(found)
         };
-        let forgotten = self.site.store.with(find).await?;
+        let found = self.site.store.with(find).await?;
+        let renamed = self.follow_names(&folders, &found.named)?;
+        let forgotten = found.forgotten();
         if forgotten.is_empty() {
-            return Ok(());
+            return if renamed {
+                self.look_again(true).await
+            } else {
+                Ok(())
+            };
         }
         let messages: usize = forgotten.values().map(Vec::len).sum();
         tracing::warn!(
@@ -52,6 +98,46 @@ impl Round<'_> {
             ledger.remember(id, &members)?;
         }
         self.look_again(true).await
+    }
+
+    /// Folders of the standby that we have renamed since the ledger was kept, as the store tells. Whether there are
+    /// any: what has to follow is moved then, and nothing counts as a stranger's doing.
+    fn follow_names(
+        &mut self,
+        folders: &[KnownFolder],
+        named: &BTreeMap<FolderId, BTreeSet<LogicalFolder>>,
+    ) -> Result<bool, AgentError> {
+        let mut renamed = false;
+        for source in folders {
+            let Some(names) = named.get(&source.id) else {
+                continue;
+            };
+            let (Some(name), 1) = (names.first(), names.len()) else {
+                continue;
+            };
+            let (Some(before), Some(after)) = (
+                self.target.folders.get(&source.logical),
+                self.target.folders.get(name),
+            ) else {
+                continue;
+            };
+            let (gone, there) = (before.status.is_none(), after.status.is_some());
+            if *name == source.logical
+                || !gone
+                || !there
+                || before.known.uidvalidity != after.known.uidvalidity
+            {
+                continue;
+            }
+            let (id, mailbox) = (before.known.id, after.mailbox.as_str().to_owned());
+            let mut ledger = self.site.ledger.borrow_mut();
+            if ledger.holds_messages(after.known.id)? {
+                continue;
+            }
+            ledger.rename_folder(id, &mailbox, name)?;
+            renamed = true;
+        }
+        Ok(renamed)
     }
 
     /// The number of a folder of the source; of one that is gone, a new one.

@@ -102,9 +102,13 @@ impl Site {
     ) -> Result<Proof, AgentError> {
         let mut round = Round::look(self, triangle, true).await?;
         round.short = after.is_some_and(|mirrored| mirrored.pending.is_some());
-        round.unfilled = after.map_or_else(Vec::new, |mirrored| mirrored.unfilled.clone());
         let cut = after.map(|mirrored| mirrored.cut.clone());
         let stood = round.store_stands().await?;
+        match after {
+            Some(mirrored) => round.unfilled.clone_from(&mirrored.unfilled),
+            // What a mirror could not fetch now either waits.
+            None => drop(round.lost(stood).await?),
+        }
         let result = round.reconcile(triangle_id, depth, cut, tx_at).await;
         round.note_spent()?;
         if result.is_ok() {
@@ -202,20 +206,17 @@ impl Round<'_> {
             self.short = !read_within(&mut read, &view, self.left()?.0).is_empty();
         }
         if read != Read::default() {
-            let first = self
-                .site
-                .ledger
-                .borrow_mut()
-                .triangle(&self.triangle.name)?
-                .last_tx_at
-                .is_none();
+            let proved = {
+                let mut ledger = self.site.ledger.borrow_mut();
+                ledger.triangle(&self.triangle.name)?.standby_proved
+            };
             let execution = self.execution();
             execution
                 .read(
                     &read,
                     &mut self.source_link,
                     &mut self.target_link,
-                    first,
+                    !proved,
                     &self.batches,
                 )
                 .await?;

@@ -636,16 +636,27 @@ impl Execution<'_> {
         separator: Option<char>,
         prefix: &str,
     ) -> Result<(), AgentError> {
-        if let Some((_, folder)) = rename.target.and_then(|id| self.by_id(id).ok()) {
-            let text = new_name(&rename.folder, separator, prefix, &BTreeMap::new(), "").text;
-            match self.rename_target(&folder, rename, &text, target).await {
-                // Only what was refused is tried again: of a cut connection nobody knows what it did.
-                Err(AgentError::Imap(error)) if error.kind == Kind::No => {
-                    let escaped = without_dots(&text, separator).ok_or(error)?;
-                    let again = self.rename_target(&folder, rename, &escaped, target);
-                    again.await?;
+        let there = rename.now.or(rename.target);
+        if let (Some(id), Some((name, folder))) = (
+            rename.target,
+            there.and_then(|there| self.by_id(there).ok()),
+        ) {
+            let from = &folder.mailbox;
+            if name == rename.folder {
+                // It bears the name, and only the ledger did not know.
+                let mut ledger = self.ledger.borrow_mut();
+                ledger.rename_folder(id, from.as_str(), &rename.folder)?;
+            } else {
+                let text = new_name(&rename.folder, separator, prefix, &BTreeMap::new(), "").text;
+                match self.rename_target(id, from, rename, &text, target).await {
+                    // Only what was refused is tried again: of a cut connection nobody knows what it did.
+                    Err(AgentError::Imap(error)) if error.kind == Kind::No => {
+                        let escaped = without_dots(&text, separator).ok_or(error)?;
+                        let again = self.rename_target(id, from, rename, &escaped, target);
+                        again.await?;
+                    }
+                    other => other?,
                 }
-                other => other?,
             }
         }
         let members: Vec<MemberId> = view
@@ -677,7 +688,8 @@ impl Execution<'_> {
 
     async fn rename_target(
         &self,
-        folder: &TargetFolder,
+        id: FolderId,
+        from: &Mailbox,
         rename: &Rename,
         text: &str,
         target: &mut Link,
@@ -689,11 +701,10 @@ impl Execution<'_> {
                 rename.folder
             ))
         })?;
-        let id = folder.known.id;
         self.ledger
             .borrow_mut()
             .begin_rename(id, to.as_str(), &rename.folder)?;
-        target.rename_folder(&folder.mailbox, &to).await?;
+        target.rename_folder(from, &to).await?;
         self.ledger
             .borrow_mut()
             .rename_folder(id, to.as_str(), &rename.folder)?;

@@ -241,11 +241,7 @@ impl Ledger {
                 .first(db)
                 .optional()?;
             if let Some(other) = other {
-                let held: i64 = message::table
-                    .filter(message::folder_id.eq(other))
-                    .count()
-                    .get_result(db)?;
-                if held > 0 {
+                if holds_messages(db, other)? {
                     return Err(LedgerError::Damaged(
                         "a folder was renamed to one that holds messages",
                     ));
@@ -268,6 +264,14 @@ impl Ledger {
         })
     }
 
+    /// Whether anything is known of messages in a folder.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn holds_messages(&mut self, id: FolderId) -> Result<bool> {
+        holds_messages(&mut self.db, id.0)
+    }
+
     /// Drops folders that are gone and of which nothing is remembered any more.
     ///
     /// # Errors
@@ -275,11 +279,7 @@ impl Ledger {
     pub fn drop_empty_folders(&mut self, gone: &[FolderId]) -> Result<()> {
         self.transact(|db| {
             for id in gone {
-                let held: i64 = message::table
-                    .filter(message::folder_id.eq(id.0))
-                    .count()
-                    .get_result(db)?;
-                if held == 0 {
+                if !holds_messages(db, id.0)? {
                     diesel::delete(quarantine::table.filter(quarantine::folder_id.eq(id.0)))
                         .execute(db)?;
                     diesel::delete(folder::table.find(id.0)).execute(db)?;
@@ -288,4 +288,9 @@ impl Ledger {
             Ok(())
         })
     }
+}
+
+fn holds_messages(db: &mut SqliteConnection, id: i64) -> Result<bool> {
+    let held = message::table.filter(message::folder_id.eq(id));
+    Ok(diesel::select(diesel::dsl::exists(held)).get_result(db)?)
 }

@@ -46,6 +46,8 @@ pub struct Rename {
     pub folder: LogicalFolder,
     /// The target's folder, if it may be renamed with it: all that lies in it is ours.
     pub target: Option<FolderId>,
+    /// The target's folder under the name that it bears by now, where the ledger has another one.
+    pub now: Option<FolderId>,
 }
 
 /// Messages to read: by folder, UIDs ascending.

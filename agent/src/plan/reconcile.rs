@@ -279,7 +279,10 @@ impl<'a> Matching<'a> {
                         reason,
                         match class {
                             Class::Pending => WAITS,
-                            _ => "could not be copied; see the quarantine",
+                            Class::DoesNotStay => {
+                                "was put back once and is gone or changed again; it is not sent a third time"
+                            }
+                            _ => "cannot be read or was refused; it is tried again twice a day",
                         }
                         .to_owned(),
                     )

@@ -114,10 +114,34 @@ fn a_store_is_refilled_within_the_budget_of_the_primary() {
     assert_eq!((said.sent(), said.repairs().len()), (1, 7));
     assert_eq!(said.triangle()["verdict"], "unproven");
     assert_eq!(said.classes(), vec!["pending store"; 14]);
+    assert_eq!(
+        site.agent(&["reconcile"]).exits(3).classes(),
+        vec!["pending store"; 14]
+    );
     limit(&site, "primary", 1000);
     let said = site.once().exits(0);
     assert_eq!((said.sent(), said.repairs().len()), (0, 14));
     site.agent(&["reconcile", "--depth", "content"]).exits(0);
+}
+
+#[test]
+fn a_lost_store_and_a_renamed_folder_wait_together() {
+    let site = Site::new();
+    let mut primary = site.primary();
+    primary.create("Akten").unwrap();
+    site.fill("INBOX", 10, 8);
+    site.fill("Akten", 30, 12);
+    site.agent(&["mirror"]).exits(0);
+    primary.rename("Akten", "Ablage").unwrap();
+    std::fs::remove_dir_all(site.dir.path().join("data/store")).unwrap();
+    // Twenty are spent, five are left.
+    limit(&site, "primary", 25);
+    let said = site.once().exits(3);
+    assert_eq!(said.triangle()["pending"]["messages"], 15);
+    assert_eq!(said.classes(), vec!["pending store"; 15]);
+    limit(&site, "primary", 1000);
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.repairs().len()), (0, 15));
 }
 
 #[test]

@@ -626,74 +626,6 @@ fn a_date_that_no_server_can_keep_ends_well() {
     assert_eq!(site.once().exits(0).sent(), 0);
 }
 
-#[test]
-fn a_lost_ledger_is_made_anew_and_nothing_is_sent_again() {
-    let site = Site::new();
-    site.fill("INBOX", 1, 30);
-    site.once().exits(0);
-    let mut primary = site.primary();
-    let uids = Site::uids(&mut primary, "INBOX");
-    primary.delete("INBOX", &uids[..25]).unwrap();
-    lose_the_ledger(&site);
-    // What vanished while no ledger could see it is held back like any other.
-    let said = site.once().exits(4);
-    assert_eq!(said.sent(), 0);
-    let halt = said.triangle()["halt"]["id"].as_str().unwrap().to_owned();
-    site.agent(&["confirm", "--triangle", "info", "--halt", &halt])
-        .exits(0);
-    let said = site.once().exits(0);
-    assert_eq!(said.sent(), 0);
-    assert_eq!(said.classes(), vec!["(missing_at_primary standby)"; 25]);
-    assert_eq!(site.agent(&["store", "stats"]).exits(0).json["messages"], 5);
-}
-
-fn lose_the_ledger(site: &Site) {
-    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
-        let _ = std::fs::remove_file(site.dir.path().join("data").join(name));
-    }
-}
-
-#[test]
-fn a_lost_ledger_loses_no_move_and_no_rename() {
-    let site = Site::new();
-    let mut primary = site.primary();
-    for folder in ["Akten", "Akten.2025", "Ablage"] {
-        primary.create(folder).unwrap();
-    }
-    site.fill("INBOX", 1, 6);
-    site.fill("Akten", 10, 5);
-    site.fill("Akten.2025", 20, 5);
-    site.fill("Ablage", 30, 5);
-    site.once().exits(0);
-    let uids = Site::uids(&mut primary, "INBOX");
-    primary.move_to("INBOX", &uids[..3], "Ablage").unwrap();
-    primary.delete("INBOX", &uids[3..4]).unwrap();
-    primary.rename("Akten", "Projekte").unwrap();
-    site.fill("INBOX", 40, 2);
-    lose_the_ledger(&site);
-    let said = site.once().exits(0);
-    assert_eq!(said.sent(), 2);
-    assert_eq!(said.classes(), ["(missing_at_primary standby)"]);
-    for (folder, count) in [
-        ("INBOX", 5),
-        ("Projekte", 5),
-        ("Projekte/2025", 5),
-        ("Ablage", 8),
-    ] {
-        assert_eq!(
-            site.standby().messages(folder).unwrap().len(),
-            count,
-            "{folder}"
-        );
-    }
-    assert_eq!(
-        site.agent(&["store", "stats"]).exits(0).json["messages"],
-        22
-    );
-    let said = site.once().exits(0);
-    assert_eq!((said.sent(), said.repairs()), (0, vec![]));
-}
-
 /// Dovecot's Maildir++ takes no `.` in a name, also where `/` divides names.
 #[test]
 fn a_dot_in_a_name_is_escaped_where_the_standby_takes_none() {
@@ -717,7 +649,7 @@ fn a_dot_in_a_name_is_escaped_where_the_standby_takes_none() {
     ] {
         assert_eq!(standby.messages(folder).unwrap().len(), 2, "{folder}");
     }
-    lose_the_ledger(&site);
+    super::restored::lose_the_ledger(&site);
     assert_eq!(site.once().exits(0).sent(), 0);
     primary.rename("Sommer e.V.", "Winter e.V.").unwrap();
     assert_eq!(site.once().exits(0).sent(), 0);
@@ -728,26 +660,6 @@ fn a_dot_in_a_name_is_escaped_where_the_standby_takes_none() {
             .len(),
         2
     );
-}
-
-#[test]
-fn an_older_ledger_is_brought_up_to_the_store() {
-    let site = Site::new();
-    let mut primary = site.primary();
-    primary.create("Ablage").unwrap();
-    site.fill("INBOX", 1, 6);
-    site.once().exits(0);
-    let path = site.dir.path().join("data/ledger.db");
-    let older = std::fs::read(&path).unwrap();
-    site.fill("INBOX", 10, 6);
-    site.once().exits(0);
-    let uids = Site::uids(&mut primary, "INBOX");
-    primary.move_to("INBOX", &uids[4..8], "Ablage").unwrap();
-    lose_the_ledger(&site);
-    std::fs::write(&path, older).unwrap();
-    let said = site.once().exits(0);
-    assert_eq!((said.sent(), said.classes()), (0, vec![]));
-    site.assert_equal();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
-use super::site::Site;
+use super::site::{Site, copy};
 
 fn balanced() -> Site {
     let site = Site::new();
@@ -329,15 +329,6 @@ fn an_older_store_is_told_of_moves_renames_flags_and_what_vanished() {
     assert_eq!(site.once().exits(0).repairs(), [""; 0]);
     site.agent(&["store", "rebuild-index"]).exits(0);
     assert_eq!(site.agent(&["reconcile"]).exits(0).classes(), vanished);
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    let done = std::process::Command::new("cp")
-        .arg("-a")
-        .args([from, to])
-        .status()
-        .unwrap();
-    assert!(done.success());
 }
 
 #[test]

@@ -165,6 +165,16 @@ pub fn agent(dir: &Path, args: &[&str]) -> Said {
     said(command(dir, args).stdin(Stdio::null()).output().unwrap())
 }
 
+/// Copies a file or a folder.
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let done = std::process::Command::new("cp")
+        .arg("-a")
+        .args([from, to])
+        .status()
+        .unwrap();
+    assert!(done.success());
+}
+
 impl Site {
     /// English names and `.` here, German names and `/` there.
     pub fn new() -> Self {

@@ -1,5 +1,7 @@
 //! A folder that was renamed on the source: whether it was, and whether the target's may be renamed with it.
 
+use std::collections::BTreeSet;
+
 use super::Rename;
 use super::scene::{Scene, place};
 use crate::plan::identity::LogicalFolder;
@@ -64,20 +66,93 @@ pub(super) fn renamed<'a>(scene: &Scene<'a>) -> Option<(&'a LogicalFolder, Renam
             let alone = view.pairs.iter().filter_map(below).all(moved_along);
             let special = |name: &LogicalFolder| name.components().0.is_some();
             let follow = !special(old_name) && !special(name);
-            let target = old
-                .target
-                .as_ref()
+            let before = old.target.as_ref();
+            // A ledger that was restored knows the target's folder by a name that it no longer bears.
+            let now = before
+                .filter(|side| side.gone)
+                .and_then(|side| by_now(view, side, gone, new))
+                .filter(|(at, _)| {
+                    at == &name
+                        || follow && pair.target.is_none() && goes_along(view, old_name, at, name)
+                })
+                .map(|(_, side)| side.folder);
+            let target = before
                 .filter(ours)
                 .filter(|_| follow && alone && pair.target.is_none())
+                .or(before.filter(|_| now.is_some()))
                 .map(|side| side.folder);
             let rename = Rename {
                 from: gone.folder,
                 to: new.folder,
                 folder: name.clone(),
                 target,
+                now,
             };
             return Some((old_name, rename));
         }
     }
     None
+}
+
+/// The target's folder that one which is gone is by now: of its UIDVALIDITY, and all that lies in it is what lay in
+/// that one, or looks like what came to the source since.
+fn by_now<'a>(
+    view: &'a View,
+    before: &Side,
+    gone: &Side,
+    new: &Side,
+) -> Option<(&'a LogicalFolder, &'a Side)> {
+    let came: BTreeSet<_> = new
+        .shown
+        .iter()
+        .filter(|shown| !gone.rows.contains_key(&shown.uid))
+        .map(|shown| (shown.size, shown.date))
+        .collect();
+    let fits = |shown: &Shown| match before.rows.get(&shown.uid) {
+        Some(row) => {
+            (row.size, row.date) == (shown.size, shown.date) && row.origin != Origin::Strayed
+        }
+        None => came.contains(&(shown.size, shown.date)),
+    };
+    let is = |side: &Side| {
+        !side.gone
+            && side.uidvalidity == before.uidvalidity
+            && side.rows.is_empty()
+            && side.stale.is_empty()
+            && side.shown.iter().any(|s| before.rows.contains_key(&s.uid))
+            && side.shown.iter().all(fits)
+    };
+    view.pairs.iter().find_map(|(name, pair)| {
+        let side = pair.target.as_ref().filter(|side| is(side))?;
+        let source = pair.source.as_ref().map(|source| source.folder);
+        (source.is_none() || source == Some(new.folder)).then_some((name, side))
+    })
+}
+
+/// Whether all that lies below a folder of the target was renamed like it, on both sides, so that it may move along.
+fn goes_along(view: &View, old: &LogicalFolder, now: &LogicalFolder, new: &LogicalFolder) -> bool {
+    let below = view.pairs.iter().filter_map(|(name, pair)| {
+        let rest = name.as_str().strip_prefix(now.as_str())?;
+        let side = pair.target.as_ref().filter(|side| !side.gone)?;
+        rest.starts_with('/').then_some((rest, side))
+    });
+    let at = |name: &LogicalFolder, rest: &str| {
+        let name = LogicalFolder::from_stored(&format!("{name}{rest}"));
+        view.pairs.get(&name)
+    };
+    below.into_iter().all(|(rest, side)| {
+        let (Some(before), Some(after)) = (at(old, rest), at(new, rest)) else {
+            return false;
+        };
+        let same = |one: &Option<Side>, other: &Side| {
+            one.as_ref()
+                .is_some_and(|one| one.gone && one.uidvalidity == other.uidvalidity)
+        };
+        after.target.is_none()
+            && same(&before.target, side)
+            && after
+                .source
+                .as_ref()
+                .is_some_and(|source| !source.gone && same(&before.source, source))
+    })
 }

@@ -993,3 +993,43 @@ fn a_stray_whose_octets_changed_is_none() {
     w.settle();
     assert_eq!(w.sent, [("INBOX".to_owned(), "a".to_owned())]);
 }
+
+/// A ledger restored from an older copy, and renames since: one of them we had followed.
+#[test]
+fn renames_since_an_older_ledger_was_kept_are_followed() {
+    for (last, moves) in [("Newer", true), ("Newer", false), ("New", true)] {
+        let mut w = World::new();
+        w.moves = moves;
+        for (folder, text) in [("Old", "one"), ("Old", "two"), ("Old/Sub", "three")] {
+            w.source.deliver(folder, text);
+        }
+        w.settle();
+        let kept = w.keep_ledger();
+        for (from, to) in [("Old", "New"), ("Old/Sub", "New/Sub")] {
+            w.source.rename(from, to);
+        }
+        w.settle();
+        w.source.deliver("New", "four");
+        w.settle();
+        if last != "New" {
+            w.source.rename("New", last);
+            w.source.rename("New/Sub", &format!("{last}/Sub"));
+        }
+        // The whole data folder is older: of the fourth nobody knows.
+        w.restore_ledger(&kept, false);
+        w.sent.clear();
+        w.settle();
+        assert_eq!(w.sent, [], "{last}");
+        let mut named = w.source.boxes.keys();
+        assert!(
+            named.all(|name| w.target.boxes[name].mails.len() == w.source.boxes[name].mails.len())
+        );
+        assert_eq!(w.target.boxes.len(), 2, "{:?}", w.target.boxes.keys());
+        assert!(
+            w.target
+                .rows
+                .values()
+                .all(|row| row.origin != Origin::Strayed)
+        );
+    }
+}

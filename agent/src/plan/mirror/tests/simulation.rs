@@ -35,6 +35,9 @@ enum Event {
     TargetRename(usize, usize),
     /// The ledger is lost, and what it was is remembered from the store.
     LoseLedger,
+    /// The ledger is kept, or is again as it was kept last; the store is not with `true`.
+    KeepLedger,
+    RestoreLedger(bool),
     /// A run that is cut off after so many steps.
     Run(usize),
 }
@@ -58,6 +61,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (index(), 0..ON_TARGET.len()).prop_map(|(i, f)| Event::TargetMove(i, f)),
         1 => (0..ON_TARGET.len(), 0..ON_TARGET.len()).prop_map(|(a, b)| Event::TargetRename(a, b)),
         1 => Just(Event::LoseLedger),
+        1 => Just(Event::KeepLedger),
+        1 => any::<bool>().prop_map(Event::RestoreLedger),
         6 => (0..12usize).prop_map(Event::Run),
     ]
 }
@@ -92,6 +97,8 @@ fn texts(account: &super::world::Account) -> BTreeMap<String, usize> {
 
 struct Run {
     world: World,
+    /// A world of which the ledger is.
+    kept: Option<World>,
     /// What was ever delivered to the source, by text.
     delivered: BTreeMap<String, usize>,
     /// What others did to the target: mail they put there, mail they deleted.
@@ -120,6 +127,7 @@ impl Run {
         world.guard.min_messages = u64::MAX;
         Self {
             world,
+            kept: None,
             delivered: BTreeMap::new(),
             foreign: BTreeMap::new(),
             deleted: BTreeMap::new(),
@@ -222,6 +230,25 @@ impl Run {
                     *self.unknown.entry((*text).to_owned()).or_default() += 1;
                 }
                 w.remember();
+            }
+            Event::KeepLedger => self.kept = Some(w.keep_ledger()),
+            Event::RestoreLedger(stored) => {
+                if let Some(kept) = &self.kept {
+                    // Of what it did since nobody knows any more, but for renames.
+                    let before = &kept.source.rows;
+                    let told = |(at, row): &(&Place, &super::super::super::view::Row)| {
+                        before.get(at).is_some_and(|b| b.copy == row.copy)
+                    };
+                    let rows = w.source.rows.iter().filter(|row| !told(row));
+                    let since: Vec<ContentId> = rows.map(|(_, row)| row.content).collect();
+                    let buried = w.tombstones.iter().map(|t| t.content);
+                    for content in since.into_iter().chain(buried) {
+                        let is = |text: &&&str| Mail::new(text).content() == content;
+                        let text = TEXTS.iter().find(is).unwrap();
+                        *self.unknown.entry((*text).to_owned()).or_default() += 1;
+                    }
+                    w.restore_ledger(kept, *stored);
+                }
             }
             Event::Run(steps) => {
                 let mut budget = Budget(*steps);

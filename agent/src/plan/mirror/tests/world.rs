@@ -427,10 +427,14 @@ impl World {
             }
         }
         self.lose_ledger();
+        self.remember_rows(present);
+    }
+
+    fn remember_rows(&mut self, forgotten: Vec<(String, Row)>) {
         self.stood.clear();
         self.whole = true;
         self.source.learn();
-        for (uid, (name, row)) in (1..).zip(present) {
+        for (uid, (name, row)) in (1..).zip(forgotten) {
             let next_id = &mut self.source.next_id;
             let known = self.source.known.entry(name).or_insert_with(|| {
                 *next_id += 1;
@@ -455,14 +459,55 @@ impl World {
         }
     }
 
+    /// The ledger as it is now.
+    pub fn keep_ledger(&self) -> Self {
+        self.clone()
+    }
+
+    /// The ledger is as it was when it was kept; with `stored` the store is not, and what that has as present and
+    /// the ledger does not know is remembered.
+    pub fn restore_ledger(&mut self, kept: &Self, stored: bool) {
+        let known: BTreeSet<Option<MemberId>> =
+            kept.source.rows.values().map(|r| r.member).collect();
+        let forgotten: Vec<(String, Row)> = self
+            .source
+            .rows
+            .iter()
+            .filter(|(_, row)| stored && row.member.is_some() && !known.contains(&row.member))
+            .filter_map(|(at, row)| Some((self.source.name_of(at.folder)?.to_owned(), row.clone())))
+            .collect();
+        self.tombstones.clone_from(&kept.tombstones);
+        self.batch.clone_from(&kept.batch);
+        for (now, then) in [
+            (&mut self.source, &kept.source),
+            (&mut self.target, &kept.target),
+        ] {
+            now.rows.clone_from(&then.rows);
+            now.known.clone_from(&then.known);
+        }
+        self.remember_rows(forgotten);
+    }
+
     fn follow_rename(&mut self, rename: &Rename, budget: &mut Budget) -> Result<(), Cut> {
         let to = rename.folder.as_str();
         if let Some(folder) = rename.target {
-            budget.step()?;
+            let there = rename.now.unwrap_or(folder);
+            let old = self.target.name_of(there).unwrap().to_owned();
+            if old != to {
+                budget.step()?;
+                self.target.rename(&old, to);
+                // Cut off here the ledger knows nothing of it.
+                budget.step()?;
+            }
+            if there != folder {
+                let rows = &self.target.rows;
+                assert!(
+                    rows.keys().all(|at| at.folder != there),
+                    "rows of two folders"
+                );
+                self.target.known.remove(&old).unwrap();
+            }
             let old = self.target.name_of(folder).unwrap().to_owned();
-            self.target.rename(&old, to);
-            // Cut off here the ledger knows nothing of it.
-            budget.step()?;
             let known = self.target.known.remove(&old).unwrap();
             self.target.known.insert(to.to_owned(), known);
             for tombstone in &mut self.tombstones {
