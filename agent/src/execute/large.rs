@@ -3,8 +3,9 @@
 use super::Execution;
 use super::transfer::{Item, to_usize};
 use crate::error::AgentError;
-use crate::imap::{AppendHead, AppendTag, LargeRead, Link, Mailbox, Shapes};
+use crate::imap::{self, AppendHead, AppendTag, LargeRead, Link, Mailbox, Parts, Shapes};
 use crate::plan::identity::{ContentId, Flags, InternalDate};
+use crate::store;
 
 /// From this size on, octets, a message is large.
 pub(crate) const LARGE: u32 = 4 << 20;
@@ -25,57 +26,83 @@ pub(super) enum Fetched {
     Unequal,
 }
 
-impl Execution<'_> {
-    /// Reads a large message of the open mailbox into the store.
-    pub(super) async fn fetch_large(
-        &self,
-        link: &mut Link,
-        uid: u32,
-        size: u32,
-    ) -> Result<Fetched, AgentError> {
-        let mut large = Some(self.store.lock().begin_large());
-        let read = link
-            .read_large(uid, size, async |octets: Vec<u8>| {
-                let Some(mut open) = large.take() else {
-                    return Err(AgentError::Internal(
-                        "a message is read on that was given up",
-                    ));
-                };
-                self.progress.moved(0);
-                let write = move |store: &mut crate::store::Store| {
-                    open.write(store, &octets)?;
-                    Ok(open)
-                };
-                large = Some(self.store.with(write).await?);
-                Ok(())
-            })
-            .await;
-        let Some(open) = large else {
-            read?;
-            return Err(AgentError::Internal("a message was read by nobody"));
-        };
-        if let Ok(LargeRead::Whole { date, flags }) = read {
-            let put = self
-                .store
-                .with(move |store| Ok(open.finish(store)?))
-                .await?;
-            return Ok(Fetched::Stored(Stored {
-                uid,
-                size,
-                date,
-                flags,
-                content: put.id,
-            }));
+/// A large message on its way into the store.
+pub(super) struct Landing {
+    uid: u32,
+    size: u32,
+    read: imap::Large,
+    open: store::Large,
+}
+
+impl Landing {
+    pub(super) fn begin(execution: &Execution<'_>, uid: u32, size: u32) -> Self {
+        Self {
+            uid,
+            size,
+            read: imap::Large::new(uid, size),
+            open: execution.store.lock().begin_large(),
         }
-        self.store
-            .with(move |store| Ok(open.abandon(store)?))
-            .await?;
-        Ok(match read? {
-            LargeRead::Gone => Fetched::Gone,
-            _ => Fetched::Unequal,
-        })
     }
 
+    /// Stores what has come of it.
+    pub(super) async fn take(
+        mut self,
+        execution: &Execution<'_>,
+        parts: &mut Parts,
+    ) -> Result<Self, AgentError> {
+        while let Some(octets) = self.read.next(parts) {
+            execution.progress.moved(0);
+            let mut open = self.open;
+            let write = move |store: &mut store::Store| {
+                open.write(store, &octets)?;
+                Ok(open)
+            };
+            self.open = execution.store.with(write).await?;
+        }
+        Ok(self)
+    }
+
+    /// What became of it, once all its parts have been answered.
+    pub(super) async fn end(
+        self,
+        execution: &Execution<'_>,
+        parts: &mut Parts,
+    ) -> Result<Fetched, AgentError> {
+        let Self {
+            uid,
+            size,
+            read,
+            open,
+        } = self;
+        match read.end(parts) {
+            LargeRead::Whole { date, flags } => {
+                let finish = move |store: &mut store::Store| Ok(open.finish(store)?);
+                let content = execution.store.with(finish).await?.id;
+                Ok(Fetched::Stored(Stored {
+                    uid,
+                    size,
+                    date,
+                    flags,
+                    content,
+                }))
+            }
+            LargeRead::Gone => abandon(execution, open).await.map(|()| Fetched::Gone),
+            LargeRead::Unequal => abandon(execution, open).await.map(|()| Fetched::Unequal),
+        }
+    }
+
+    /// Gives it up.
+    pub(super) async fn abandon(self, execution: &Execution<'_>) -> Result<(), AgentError> {
+        abandon(execution, self.open).await
+    }
+}
+
+async fn abandon(execution: &Execution<'_>, open: store::Large) -> Result<(), AgentError> {
+    let abandon = move |store: &mut store::Store| Ok(open.abandon(store)?);
+    execution.store.with(abandon).await
+}
+
+impl Execution<'_> {
     /// Adds a message to a folder of the target, its octets from the store piece by piece.
     pub(super) async fn append_stored(
         &self,
@@ -120,7 +147,7 @@ pub(crate) async fn identify_large(
 ) -> Result<Option<ContentId>, AgentError> {
     let mut hasher = blake3::Hasher::new();
     let read = link
-        .read_large(uid, size, async |octets: Vec<u8>| {
+        .read_large(uid, size, |octets: Vec<u8>| {
             hasher.update(&octets);
             Ok::<(), AgentError>(())
         })

@@ -9,11 +9,11 @@ use maildreieck_api_spec::vocabulary::Class;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Execution;
-use super::large::{Fetched, LARGE, Stored};
+use super::large::{Fetched, LARGE, Landing, Stored};
 use super::transfer::{length, room, to_usize};
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Body, BodyEvent, Link, Mailbox, wire};
+use crate::imap::{Body, BodyEvent, Large, Link, Mailbox, Parts, wire};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::mirror::{Copy, Plan};
 use crate::plan::view::Place;
@@ -25,7 +25,7 @@ const COMMIT_MESSAGES: usize = 128;
 const ASK_BYTES: u32 = 4 << 20;
 const ASK_MESSAGES: usize = 200;
 /// Commands sent ahead of their answers.
-const AHEAD: usize = 6;
+const AHEAD: usize = 12;
 
 /// Messages of one folder that have been read and are to be stored.
 pub(super) struct Group {
@@ -49,8 +49,28 @@ struct From<'a> {
 enum Ask {
     Open(usize),
     Bodies(String),
-    /// By UID and size.
-    Large(u32, u32),
+    Part {
+        uid: u32,
+        size: u32,
+        offset: u32,
+        last: bool,
+    },
+}
+
+/// The parts of a large message.
+fn parts(copy: &Copy) -> impl Iterator<Item = Ask> {
+    let (uid, size) = (copy.uid, copy.size);
+    let mut offsets = Large::offsets(size).peekable();
+    std::iter::from_fn(move || {
+        let offset = offsets.next()?;
+        let last = offsets.peek().is_none();
+        Some(Ask::Part {
+            uid,
+            size,
+            offset,
+            last,
+        })
+    })
 }
 
 impl Execution<'_> {
@@ -71,7 +91,11 @@ impl Execution<'_> {
             let (large, small): (Vec<Copy>, Vec<Copy>) =
                 copies.iter().cloned().partition(|copy| copy.size >= LARGE);
             asks.extend(sets(&small, at_once).into_iter().map(Ask::Bodies));
-            asks.extend(large.iter().map(|copy| Ask::Large(copy.uid, copy.size)));
+            if !small.is_empty() && !large.is_empty() {
+                // Between opening and opening no server answers out of turn.
+                asks.push_back(Ask::Open(folders.len()));
+            }
+            asks.extend(large.iter().flat_map(parts));
             folders.push(From {
                 logical,
                 mailbox,
@@ -91,53 +115,14 @@ impl Execution<'_> {
             from: None,
             messages: Vec::new(),
             bytes: 0,
+            parts: Parts::default(),
+            large: None,
         };
-        let mut asked = VecDeque::new();
-        loop {
-            if *self.stop.borrow() {
-                asks.clear();
-            }
-            while asked.len() < AHEAD
-                && !hold.groups.is_closed()
-                && (asked.is_empty() || !matches!(asks.front(), Some(Ask::Large(..))))
-                && let Some(ask) = asks.pop_front()
-            {
-                let tag = match &ask {
-                    // It is read with nothing else on its way.
-                    Ask::Large(uid, size) => {
-                        hold.take_large(link, *uid, *size).await?;
-                        continue;
-                    }
-                    Ask::Open(index) => match folders.get(*index) {
-                        Some(folder) => link.ask_to_open(folder.mailbox).await?,
-                        None => continue,
-                    },
-                    Ask::Bodies(set) => link.ask_bodies(set).await?,
-                };
-                asked.push_back((tag, ask));
-            }
-            match asked.pop_front() {
-                None => break,
-                Some((tag, Ask::Open(index))) => {
-                    hold.pass_on().await;
-                    if let Some(folder) = folders.get(index) {
-                        let opened = link.opened_for_reading(folder.mailbox, &tag).await?;
-                        // Renewed since it was listed: the next run looks again.
-                        let same = opened.status.uidvalidity == folder.uidvalidity;
-                        hold.from = Some(folder).filter(|_| same);
-                    }
-                }
-                Some((_, Ask::Large(..))) => {}
-                Some((tag, Ask::Bodies(_))) => loop {
-                    match link.next_body(&tag).await? {
-                        BodyEvent::End => break,
-                        BodyEvent::Gone(_) => {}
-                        BodyEvent::Unequal(uid) => hold.put_aside(uid)?,
-                        BodyEvent::Body(body) => hold.take(body).await?,
-                    }
-                },
-            }
+        let read = hold.read(link, &folders, asks).await;
+        if let Some(large) = hold.large.take() {
+            large.abandon(self).await?;
         }
+        read?;
         hold.pass_on().await;
         Ok(())
     }
@@ -171,9 +156,78 @@ struct Hold<'a, 'b> {
     from: Option<&'a From<'a>>,
     messages: Vec<(Body, OwnedSemaphorePermit)>,
     bytes: u32,
+    /// Parts of large messages, and the message that they are put together to.
+    parts: Parts,
+    large: Option<Landing>,
 }
 
-impl Hold<'_, '_> {
+impl<'a> Hold<'a, '_> {
+    /// Asks ahead, and takes what comes.
+    async fn read(
+        &mut self,
+        link: &mut Link,
+        folders: &'a [From<'a>],
+        mut asks: VecDeque<Ask>,
+    ) -> Result<(), AgentError> {
+        let mut asked = VecDeque::new();
+        loop {
+            if *self.execution.stop.borrow() {
+                asks.clear();
+            }
+            while asked.len() < AHEAD
+                && !self.groups.is_closed()
+                && let Some(ask) = asks.pop_front()
+            {
+                let tag = match &ask {
+                    Ask::Open(index) => match folders.get(*index) {
+                        Some(folder) => link.ask_to_open(folder.mailbox).await?,
+                        None => continue,
+                    },
+                    Ask::Bodies(set) => link.ask_bodies(set).await?,
+                    Ask::Part { uid, offset, .. } => link.ask_part(*uid, *offset).await?,
+                };
+                asked.push_back((tag, ask));
+            }
+            match asked.pop_front() {
+                None => return Ok(()),
+                Some((tag, Ask::Open(index))) => {
+                    self.pass_on().await;
+                    self.parts = Parts::default();
+                    if let Some(folder) = folders.get(index) {
+                        let opened = link.opened_for_reading(folder.mailbox, &tag).await?;
+                        // Renewed since it was listed: the next run looks again.
+                        let same = opened.status.uidvalidity == folder.uidvalidity;
+                        self.from = Some(folder).filter(|_| same);
+                    }
+                }
+                Some((
+                    tag,
+                    Ask::Part {
+                        uid,
+                        size,
+                        offset,
+                        last,
+                    },
+                )) => {
+                    link.read_part(&tag, &mut self.parts).await?;
+                    if offset == 0 {
+                        self.pass_on().await;
+                        self.large = Some(Landing::begin(self.execution, uid, size));
+                    }
+                    self.take_part(uid, last).await?;
+                }
+                Some((tag, Ask::Bodies(_))) => loop {
+                    match link.next_body(&tag).await? {
+                        BodyEvent::End => break,
+                        BodyEvent::Gone(_) => {}
+                        BodyEvent::Unequal(uid) => self.put_aside(uid)?,
+                        BodyEvent::Body(body) => self.take(body).await?,
+                    }
+                },
+            }
+        }
+    }
+
     /// Takes a message that was asked for; what a server sends besides is left.
     async fn take(&mut self, body: Body) -> Result<(), AgentError> {
         let asked = |from: &&From<'_>| {
@@ -199,13 +253,20 @@ impl Hold<'_, '_> {
         Ok(())
     }
 
-    /// Reads a large message into the store.
-    async fn take_large(&mut self, link: &mut Link, uid: u32, size: u32) -> Result<(), AgentError> {
+    /// Stores what has come of the large message; the last part ends it.
+    async fn take_part(&mut self, uid: u32, last: bool) -> Result<(), AgentError> {
+        let Some(large) = self.large.take() else {
+            return Ok(());
+        };
         if self.from.is_none() || self.groups.is_closed() {
+            return large.abandon(self.execution).await;
+        }
+        let large = large.take(self.execution, &mut self.parts).await?;
+        if !last {
+            self.large = Some(large);
             return Ok(());
         }
-        self.pass_on().await;
-        match self.execution.fetch_large(link, uid, size).await? {
+        match large.end(self.execution, &mut self.parts).await? {
             Fetched::Stored(stored) => self.pass(Vec::new(), vec![stored]).await,
             Fetched::Gone => {}
             Fetched::Unequal => self.put_aside(uid)?,

@@ -1,7 +1,5 @@
 //! Reading bodies, streamed: one message at a time is held, however many were asked for.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use async_imap::imap_proto::{AttributeValue, Response};
 use maildreieck_api_spec::vocabulary::Corner;
 
@@ -35,103 +33,7 @@ pub enum BodyEvent {
     End,
 }
 
-/// What one FETCH asks of a large message, octets.
-const PART: u32 = 1 << 20;
-/// Parts asked for ahead of their answers.
-const PARTS_AHEAD: usize = 6;
-
-/// What became of reading a large message in parts.
-#[derive(Debug)]
-pub enum LargeRead {
-    /// All parts were handed out, and they are as long as the server states.
-    Whole {
-        /// INTERNALDATE.
-        date: InternalDate,
-        /// Flags and keywords.
-        flags: Flags,
-    },
-    /// It vanished meanwhile.
-    Gone,
-    /// Its octets do not have the length that the server states.
-    Unequal,
-}
-
 impl Link {
-    /// Reads a message of the open mailbox in parts, so that it is never held whole; each goes to `each`. Nothing
-    /// else may be asked meanwhile.
-    ///
-    /// # Errors
-    /// As [`Link::next_body`], and whatever `each` fails with: then the connection is done.
-    pub async fn read_large<E: From<ImapError>>(
-        &mut self,
-        uid: u32,
-        size: u32,
-        mut each: impl AsyncFnMut(Vec<u8>) -> Result<(), E>,
-    ) -> Result<LargeRead, E> {
-        self.endpoint.meter.turn(1).await;
-        let step = usize::try_from(PART).unwrap_or(usize::MAX);
-        let mut offsets = (0..size).step_by(step);
-        let mut asked = VecDeque::new();
-        // A server may send later parts before it says that an earlier command is done.
-        let mut arrived = BTreeMap::new();
-        let (mut found, mut next, mut unequal) = (None, 0_u32, false);
-        loop {
-            while asked.len() < PARTS_AHEAD
-                && let Some(offset) = offsets.next()
-            {
-                let line = format!(
-                    "UID FETCH {uid} (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[]<{offset}.{PART}>)"
-                );
-                asked.push_back(self.send("UID FETCH", &line).await?);
-            }
-            let Some(tag) = asked.pop_front() else { break };
-            self.parts(&tag, uid, &mut arrived).await?;
-            while let Some(part) = arrived.remove(&next) {
-                unequal |= part.size != size;
-                let length = u32::try_from(part.octets.len()).unwrap_or(u32::MAX);
-                next = next.saturating_add(length.max(1));
-                found = Some((part.date, part.flags));
-                each(part.octets).await?;
-            }
-        }
-        Ok(match found {
-            None => LargeRead::Gone,
-            Some((date, flags)) if !unequal && next == size => LargeRead::Whole { date, flags },
-            Some(_) if unequal || next > size => LargeRead::Unequal,
-            // The last part came, and was short: it is shorter than its server states.
-            Some(_) if next % PART != 0 => LargeRead::Unequal,
-            Some(_) => LargeRead::Gone,
-        })
-    }
-
-    /// Reads to the end of the command `tag`; what comes of the message goes to `arrived` by its offset.
-    async fn parts(
-        &mut self,
-        tag: &str,
-        of: u32,
-        arrived: &mut BTreeMap<u32, Part>,
-    ) -> Result<(), ImapError> {
-        let mailbox: Option<Mailbox> = self.selected.as_ref().map(|(m, _)| m.clone());
-        let mut octets = 0;
-        let finished = self
-            .finish("UID FETCH", mailbox.as_ref(), tag, |response| {
-                if let Response::Fetch(_, attributes) = response
-                    && let Some((uid, offset, part)) = part(attributes)?
-                    && uid == of
-                {
-                    octets += part.octets.len();
-                    arrived.insert(offset, part);
-                }
-                Ok(())
-            })
-            .await?;
-        self.demand_ok("UID FETCH", mailbox.as_ref(), finished)?;
-        if self.endpoint.corner == Corner::Primary {
-            self.endpoint.meter.count(octets);
-        }
-        Ok(())
-    }
-
     /// Asks to open a mailbox for reading; what is asked next is about it already. Read the answer with
     /// [`Link::opened_for_reading`] when it is its turn.
     pub async fn ask_to_open(&mut self, mailbox: &Mailbox) -> Result<String, ImapError> {
@@ -191,48 +93,6 @@ impl Link {
                 }
             }
         }
-    }
-}
-
-struct Part {
-    size: u32,
-    date: InternalDate,
-    flags: Flags,
-    octets: Vec<u8>,
-}
-
-fn part(attributes: &[AttributeValue<'_>]) -> Result<Option<(u32, u32, Part)>, String> {
-    let (mut uid, mut size, mut date, mut flags, mut data) = (None, None, None, None, None);
-    for attribute in attributes {
-        match attribute {
-            AttributeValue::Uid(value) => uid = Some(*value),
-            AttributeValue::Rfc822Size(value) => size = Some(*value),
-            AttributeValue::InternalDate(text) => date = parse_date_time(text),
-            AttributeValue::Flags(words) => {
-                flags = Some(Flags::from_words(words.iter().map(|w| &**w)));
-            }
-            AttributeValue::BodySection {
-                section: None,
-                index: Some(offset),
-                data: Some(octets),
-            } => data = Some((*offset, octets.to_vec())),
-            _ => {}
-        }
-    }
-    match (uid, size, date, flags, data) {
-        (_, None, None, _, None) => Ok(None),
-        (Some(uid), Some(size), Some(date), Some(flags), Some((offset, octets))) => {
-            let part = Part {
-                size,
-                date,
-                flags,
-                octets,
-            };
-            Ok(Some((uid, offset, part)))
-        }
-        // NIL: it has vanished.
-        (_, _, _, _, None) => Ok(None),
-        _ => Err("a part of a body without all that was asked for".to_owned()),
     }
 }
 
