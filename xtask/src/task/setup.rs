@@ -103,6 +103,13 @@ pub fn smtp() -> Result<()> {
     packages(&[SMTP])
 }
 
+/// What Courier watches folders with: without it each greeting begins with a complaint. Its place is built in, so it cannot
+/// be unpacked elsewhere.
+const WATCH: &[Need] = &[need(
+    "gamin",
+    &["/usr/libexec/gam_server", "/usr/lib/gamin/gam_server"],
+)];
+
 const COURIER: [&str; 3] = ["courier-base", "courier-authlib", "courier-imap"];
 
 /// The libraries that packages need and this machine lacks.
@@ -145,15 +152,19 @@ pub fn courier() -> Result<()> {
     if home.join("usr/bin/imapd").exists() {
         return Ok(());
     }
+    let libraries = libraries(&COURIER)?;
+    if libraries.iter().any(|name| name == "libgamin0") {
+        packages(&[WATCH])?;
+    }
     say("unpacking Courier (once)");
-    let packages = home.join("packages");
-    std::fs::create_dir_all(&packages).with_context(|| format!("making {}", packages.display()))?;
+    let debs = home.join("packages");
+    std::fs::create_dir_all(&debs).with_context(|| format!("making {}", debs.display()))?;
     run(apt()
         .arg("download")
         .args(COURIER)
-        .args(libraries(&COURIER)?)
-        .current_dir(&packages))?;
-    let mut files: Vec<_> = std::fs::read_dir(&packages)?
+        .args(libraries)
+        .current_dir(&debs))?;
+    let mut files: Vec<_> = std::fs::read_dir(&debs)?
         .collect::<std::io::Result<Vec<_>>>()?
         .into_iter()
         .map(|entry| entry.path())
