@@ -163,6 +163,8 @@ fn measure_scenario(scenario: &Scenario, contestants: &[Contestant]) -> Result<O
             let work = Work::prepare(*contestant, folder.path(), &ends)?;
             // The account exists, with its special folders, as at a hoster.
             standby.judge(&user)?.logout()?;
+            // What others have written is on the disc: nobody's fsync pays for it.
+            nix::unistd::sync();
             let entry = figures.entry(*contestant).or_default();
             let (first, traffic) = counted(lines.as_ref(), || work.run())?;
             eprintln!("    {user}: {:.2} s", first.seconds);
