@@ -27,7 +27,7 @@ use crate::plan::reconcile::{
 use crate::plan::view::{FolderId, Origin, Place, Side, View};
 use crate::report::figures::{coverage, figures, folder_ref};
 use crate::report::{Mirrored, Proof};
-use crate::snapshot::{self, Cut, Stands};
+use crate::snapshot::{self, Cut, Seen, Stands};
 use crate::store::{ReadBack, Store};
 
 /// The part of earlier proofs that a Tx reads again.
@@ -106,6 +106,10 @@ impl Site {
         let cut = after.map(|mirrored| mirrored.cut.clone());
         let stood = round.store_stands().await?;
         let result = round.reconcile(triangle_id, depth, cut, tx_at).await;
+        if let (Ok(proof), None) = (&result, after) {
+            // A mirror that came before has said it.
+            round.warn_of(&proof.refused);
+        }
         round.note_spent()?;
         if result.is_ok() {
             round.note_store(stood, stood.in_step).await?;
@@ -476,12 +480,16 @@ impl Round<'_> {
             .with(move |store| Ok(store.members(&triangle)?))
             .await?;
         let exclude = &self.triangle.exclude_folders;
+        let closed = |folder: &LogicalFolder| {
+            self.source.closed.contains_key(folder) || self.target.closed.contains_key(folder)
+        };
         sight.store = members
             .into_iter()
             .filter(|m| {
                 m.tombstone.is_none()
                     && !proved.damaged.contains(&m.content)
                     && !excluded(&m.folder, exclude)
+                    && !closed(&m.folder)
             })
             .map(|m| Entry {
                 folder: m.folder,
@@ -528,6 +536,10 @@ impl Round<'_> {
         ]
         .map(|(corner, entries, now)| coverage(corner, entries, depth, now, now_at))
         .to_vec();
+        for c in &mut coverage {
+            let refuses = |seen: &Seen| seen.corner == c.corner && seen.refused().next().is_some();
+            c.whole &= !refuses(&self.source) && !refuses(&self.target);
+        }
         if let Some(primary) = coverage.first_mut() {
             primary.whole &= depth != Depth::Content || !proved.broken_off;
         }
@@ -592,6 +604,7 @@ impl Round<'_> {
             verdict,
             tx_at,
             differences,
+            refused: self.refused(),
             repairs,
             certificate,
         })

@@ -12,6 +12,7 @@ mod limits;
 mod mirror;
 mod oauth;
 mod proof;
+mod refused;
 mod servers;
 mod site;
 mod targets;
