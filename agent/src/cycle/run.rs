@@ -408,7 +408,11 @@ async fn fire(
         offline,
         outcome,
         failure: result.as_ref().err().map(AgentError::failure),
-        mirrored: Volume { ..mirrored.volume },
+        // No message is of less than an octet, whatever a server made of one.
+        mirrored: Volume {
+            bytes: mirrored.volume.bytes.max(mirrored.volume.messages),
+            ..mirrored.volume
+        },
         halt,
         certificate: result.ok().flatten().map(|proof| proof.certificate),
     };

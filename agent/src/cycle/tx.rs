@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use maildreieck_api_spec::certificate::{
     Certificate, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures, LARGEST, RepairCount,
     UNANCHORED, verdict,
@@ -826,7 +826,7 @@ fn count_repairs(repairs: &[RepairRow], tx_at: DateTime<Utc>, key: &[u8; 32]) ->
                 corner,
                 folder,
                 // All came before; a clock that was set back since says otherwise.
-                at: DateTime::from_timestamp(at, 0)?.min(tx_at),
+                at: DateTime::from_timestamp(at, 0)?.min(tx_at.trunc_subsecs(0)),
                 count,
             })
         })
@@ -864,7 +864,7 @@ mod tests {
 
     #[test]
     fn repairs_came_before_the_proof() {
-        let tx_at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let tx_at = DateTime::from_timestamp(1_800_000_000, 250_000_000).unwrap();
         let row = |id, at| RepairRow {
             id,
             class: Class::FlagsDiffer,
@@ -875,10 +875,11 @@ mod tests {
         };
         let at = |rows: &[RepairRow]| {
             let counts = count_repairs(rows, tx_at, &[7; 32]);
-            counts
-                .iter()
-                .map(|r| (r.count, r.at.timestamp()))
-                .collect::<Vec<_>>()
+            let said = |r: &RepairCount| {
+                assert_eq!(r.at.timestamp_subsec_nanos(), 0);
+                (r.count, r.at.timestamp())
+            };
+            counts.iter().map(said).collect::<Vec<_>>()
         };
         let (first, last) = (row(1, 1_799_999_000), row(2, 1_799_999_999));
         assert_eq!(at(&[first.clone(), last]), [(2, 1_799_999_999)]);
