@@ -9,7 +9,7 @@ use crate::error::AgentError;
 use crate::execute::Done;
 use crate::imap::{ImapError, Kind};
 use crate::ledger::Halt;
-use crate::plan::budget::{Waiting, read_within, undecided, within};
+use crate::plan::budget::{First, Waiting, read_within, undecided, within};
 use crate::plan::guard::Lost;
 use crate::plan::identity::LogicalFolder;
 use crate::plan::mirror::{Next, Plan, Read, plan};
@@ -113,7 +113,7 @@ impl Round<'_> {
                     let waits = read_within(&mut read, &view, self.left()?.0);
                     if read == Read::default() {
                         if !waits.is_empty() {
-                            waiting = undecided(&view);
+                            waiting = undecided(&view, waits.first);
                         }
                         break;
                     }
@@ -186,7 +186,11 @@ impl Round<'_> {
             }
         }
         for row in &self.unfilled {
-            waiting.add(u64::from(row.size));
+            waiting.add(First {
+                bytes: u64::from(row.size),
+                read: true,
+                sent: false,
+            });
         }
         mirrored.pending = self.pending(waiting)?;
         mirrored.unfilled.clone_from(&self.unfilled);
