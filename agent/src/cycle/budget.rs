@@ -4,10 +4,10 @@ use chrono::DateTime;
 
 use super::{Round, Site};
 use crate::clock;
-use crate::config::{AccountConfig, TriangleConfig};
+use crate::config::TriangleConfig;
 use crate::error::AgentError;
 use crate::imap::{Endpoint, ImapError, Kind};
-use crate::plan::budget::{First, Left, Waiting};
+use crate::plan::budget::{Left, Waiting};
 use crate::report::Pending;
 
 impl Site {
@@ -86,14 +86,16 @@ impl Round<'_> {
             return Ok(None);
         }
         let (source, target) = (self.source_link.endpoint(), &self.target_endpoint);
-        let (read, sent) = (|first: First| first.read, |first: First| first.sent);
-        let accounts: [(&AccountConfig, &Endpoint, fn(First) -> bool); 2] = [
+        let (read, sent) = (
+            waiting.first.filter(|first| first.read),
+            waiting.first.filter(|first| first.sent),
+        );
+        let accounts = [
             (&self.triangle.primary, source, read),
             (&self.triangle.standby, target, sent),
         ];
         let mut goes_on = None;
-        for (account, endpoint, concerns) in accounts {
-            let first = waiting.first.filter(|first| concerns(*first));
+        for (account, endpoint, first) in accounts {
             let (Some(limit), Some(first)) = (account.bytes_per_day, first) else {
                 continue;
             };
