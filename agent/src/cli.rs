@@ -14,12 +14,15 @@ use maildreieck_api_spec::vocabulary::Depth;
                   3 done, but unbalanced or unproven; 0 done and balanced.\n\nExample: maildreieck-agent once --config /etc/maildreieck/agent.toml"
 )]
 pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What every command takes.
+/// What every command takes, before its name or behind it.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// The configuration file; it must be named.
@@ -41,9 +44,6 @@ pub enum Command {
         after_help = "Example: maildreieck-agent mirror --config agent.toml --triangle info --dry-run"
     )]
     Mirror {
-        /// What every command takes.
-        #[command(flatten)]
-        common: Common,
         /// This triangle alone.
         #[arg(long, value_name = "NAME")]
         triangle: Option<String>,
@@ -56,9 +56,6 @@ pub enum Command {
         after_help = "Example: maildreieck-agent reconcile --config agent.toml --depth content"
     )]
     Reconcile {
-        /// What every command takes.
-        #[command(flatten)]
-        common: Common,
         /// This triangle alone.
         #[arg(long, value_name = "NAME")]
         triangle: Option<String>,
@@ -68,26 +65,15 @@ pub enum Command {
     },
     /// Mirror, then reconcile.
     #[command(after_help = "Example: maildreieck-agent once --config agent.toml --json")]
-    Once {
-        /// What every command takes.
-        #[command(flatten)]
-        common: Common,
-    },
+    Once,
     /// Stay, and follow the schedules; talk to the server, where the agent is enrolled.
     #[command(after_help = "Example: maildreieck-agent run --config /etc/maildreieck/agent.toml")]
-    Run {
-        /// What every command takes.
-        #[command(flatten)]
-        common: Common,
-    },
+    Run,
     /// Release what the guard holds back; the next mirror run carries it out.
     #[command(
         after_help = "Example: maildreieck-agent confirm --config agent.toml --triangle info --halt 0f3a5c7b9d1e2f40"
     )]
     Confirm {
-        /// What every command takes.
-        #[command(flatten)]
-        common: Common,
         /// The triangle.
         #[arg(long, value_name = "NAME")]
         triangle: String,
@@ -100,9 +86,6 @@ pub enum Command {
         after_help = "Example: maildreieck-agent enrol --config agent.toml --server https://mail.provider.example --code ABCD-EFGH-…"
     )]
     Enrol {
-        /// What every command takes.
-        #[command(flatten)]
-        common: Common,
         /// The server.
         #[arg(long, value_name = "URL")]
         server: String,
@@ -118,9 +101,6 @@ pub enum Command {
         after_help = "Example: maildreieck-agent export --config agent.toml --triangle info --to /mnt/export --format eml"
     )]
     Export {
-        /// What every command takes.
-        #[command(flatten)]
-        common: Common,
         /// The triangle.
         #[arg(long, value_name = "NAME")]
         triangle: String,
@@ -134,9 +114,6 @@ pub enum Command {
     /// Look after the store.
     #[command(after_help = "Example: maildreieck-agent store --config agent.toml check")]
     Store {
-        /// What every command takes.
-        #[command(flatten)]
-        common: Common,
         /// What to do.
         #[command(subcommand)]
         work: StoreWork,
@@ -183,21 +160,4 @@ impl From<DepthArg> for Depth {
 pub enum Format {
     /// One file a message.
     Eml,
-}
-
-impl Command {
-    /// What every command takes.
-    #[must_use]
-    pub fn common(&self) -> &Common {
-        match self {
-            Self::Mirror { common, .. }
-            | Self::Reconcile { common, .. }
-            | Self::Once { common }
-            | Self::Run { common }
-            | Self::Confirm { common, .. }
-            | Self::Enrol { common, .. }
-            | Self::Export { common, .. }
-            | Self::Store { common, .. } => common,
-        }
-    }
 }

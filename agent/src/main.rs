@@ -7,7 +7,8 @@ use clap::Parser as _;
 use maildreieck_agent::cli::{Cli, Command, Common, StoreWork};
 use maildreieck_agent::clock;
 use maildreieck_agent::config::{Config, TriangleConfig};
-use maildreieck_agent::cycle::{Site, run};
+use maildreieck_agent::cycle::Site;
+use maildreieck_agent::cycle::run::{self, Stop};
 use maildreieck_agent::error::AgentError;
 use maildreieck_agent::export;
 use maildreieck_agent::ledger::Ledger;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     // What SQLite and others write beside our files is nobody else's business either.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
-    let common = cli.command.common().clone();
+    let Cli { common, command } = cli;
     log_to_stderr(common.quiet);
     // A panic's text can quote what a server sent; where it happened is enough.
     std::panic::set_hook(Box::new(|info| {
@@ -48,10 +49,6 @@ fn main() -> ExitCode {
             2,
         );
     };
-    let config = match Config::load(file) {
-        Ok(config) => config,
-        Err(error) => return fail(&common, &error, 2),
-    };
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -59,7 +56,18 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&common, &error, 1),
     };
-    match runtime.block_on(work(cli.command, &config)) {
+    // Whoever ends the program from here on gets its document.
+    let listen = async { Stop::new() };
+    let stop = match ends_in_good_order(&command).then(|| runtime.block_on(listen)) {
+        Some(Err(error)) => return fail(&common, &error, 1),
+        Some(Ok(stop)) => Some(stop),
+        None => None,
+    };
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        Err(error) => return fail(&common, &error, 2),
+    };
+    match runtime.block_on(work(command, &common, &config, stop)) {
         Ok(code) => ExitCode::from(code),
         Err(Failed { text, code }) => fail(&common, &text, code),
     }
@@ -106,58 +114,43 @@ fn log_to_stderr(quiet: bool) {
         .init();
 }
 
-async fn work(command: Command, config: &Config) -> Result<u8, Failed> {
+/// Whether a command brings what it is at to its end when it is told to stop. The others may be ended anywhere.
+fn ends_in_good_order(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Mirror { .. } | Command::Reconcile { .. } | Command::Once | Command::Run
+    )
+}
+
+async fn work(
+    command: Command,
+    common: &Common,
+    config: &Config,
+    stop: Option<Stop>,
+) -> Result<u8, Failed> {
     match command {
-        Command::Mirror {
-            common,
-            triangle,
-            dry_run,
-        } => {
-            cycle(
-                config,
-                &common,
-                triangle.as_deref(),
-                Work::Mirror { dry_run },
-            )
-            .await
+        Command::Mirror { triangle, dry_run } => {
+            let work = Work::Mirror { dry_run };
+            cycle(config, common, triangle.as_deref(), work, stop).await
         }
-        Command::Reconcile {
-            common,
-            triangle,
-            depth,
-        } => {
-            cycle(
-                config,
-                &common,
-                triangle.as_deref(),
-                Work::Reconcile(depth.into()),
-            )
-            .await
+        Command::Reconcile { triangle, depth } => {
+            let work = Work::Reconcile(depth.into());
+            cycle(config, common, triangle.as_deref(), work, stop).await
         }
-        Command::Once { common } => cycle(config, &common, None, Work::Once).await,
-        Command::Run { common } => {
+        Command::Once => cycle(config, common, None, Work::Once, stop).await,
+        Command::Run => {
             check_files(config)?;
-            run::run(config, common.quiet).await?;
+            run::run(config, common.quiet, Stop::or_new(stop)?).await?;
             Ok(0)
         }
-        Command::Confirm {
-            common,
-            triangle,
-            halt,
-        } => confirm(config, &common, &triangle, &halt),
+        Command::Confirm { triangle, halt } => confirm(config, common, &triangle, &halt),
         Command::Enrol {
-            common,
             server,
             code,
             replace,
-        } => enrol(config, &common, server, &code, replace).await,
-        Command::Export {
-            common,
-            triangle,
-            to,
-            ..
-        } => export_mail(config, &common, &triangle, &to),
-        Command::Store { common, work } => store_work(config, &common, work),
+        } => enrol(config, common, server, &code, replace).await,
+        Command::Export { triangle, to, .. } => export_mail(config, common, &triangle, &to),
+        Command::Store { work } => store_work(config, common, work),
     }
 }
 
@@ -181,7 +174,9 @@ async fn cycle(
     common: &Common,
     triangle: Option<&str>,
     work: Work,
+    stop: Option<Stop>,
 ) -> Result<u8, Failed> {
+    let mut stop = Stop::or_new(stop)?;
     let chosen = config.selected(triangle).map_err(|e| Failed {
         text: e.to_string(),
         code: 2,
@@ -189,7 +184,6 @@ async fn cycle(
     check_files(config)?;
     let site = Site::open(config, common.quiet)?;
     let mut document = Document::default();
-    let mut stop = run::Stop::new()?;
     for triangle in chosen {
         let mut report = TriangleReport::new(&triangle.name);
         let result = {

@@ -8,7 +8,7 @@ use maildreieck_api_spec::vocabulary::Corner;
 
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Ask, Folder, FolderStatus, Folders, Link, Listing, Mailbox, wire};
+use crate::imap::{Ask, Folder, FolderStatus, Folders, ImapError, Link, Listing, Mailbox, wire};
 use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::names::{Named, excluded, logical_names, unescaped, without_namespace};
@@ -50,6 +50,8 @@ pub struct Seen {
     pub folders: BTreeMap<LogicalFolder, SeenFolder>,
     /// Folders that the triangle leaves out, with their messages.
     pub left_out: Vec<(LogicalFolder, u32)>,
+    /// Folders of the triangle that nothing is decided about in this run. What is in them proves nothing.
+    pub closed: BTreeMap<LogicalFolder, Closed>,
     /// All names that are taken on the server, also of folders that are not the triangle's.
     pub taken: BTreeSet<String>,
 }
@@ -67,6 +69,15 @@ pub struct SeenFolder {
     pub listing: Option<Listing>,
     /// Whether a new generation was begun since it was listed: once is enough for one listing.
     renewed: bool,
+}
+
+/// A folder that the server lists and does not show, or one that cannot be judged without such a one.
+#[derive(Debug, Clone)]
+pub struct Closed {
+    /// What the ledger knows it by.
+    pub folder: Option<FolderId>,
+    /// What the server said; `None` for a folder that is shown.
+    pub refusal: Option<ImapError>,
 }
 
 /// A folder of the target as plans are carried out on it.
@@ -114,13 +125,45 @@ impl Seen {
         self.folders.insert(name, folder);
     }
 
+    /// Notes a folder that the server refuses.
+    fn close(&mut self, name: LogicalFolder, folder: Option<FolderId>, refusal: &ImapError) {
+        let refusal = Some(refusal.clone());
+        self.closed.insert(name, Closed { folder, refusal });
+    }
+
+    /// Leaves a folder out that is closed in the other corner, or cannot be judged without one that is.
+    fn close_too(&mut self, name: &LogicalFolder) {
+        if let Some(folder) = self.folders.remove(name) {
+            let closed = Closed {
+                folder: Some(folder.known.id),
+                refusal: None,
+            };
+            self.closed.insert(name.clone(), closed);
+        }
+    }
+
+    /// The folders that the server refuses.
+    pub fn refused(&self) -> impl Iterator<Item = (&LogicalFolder, &ImapError)> {
+        let closed = self.closed.iter();
+        closed.filter_map(|(name, closed)| Some((name, closed.refusal.as_ref()?)))
+    }
+
+    /// The numbers of all its folders by name.
+    fn numbers(&self) -> BTreeMap<FolderId, &LogicalFolder> {
+        let there = self.folders.iter().map(|(name, f)| (f.known.id, name));
+        let closed = self.closed.iter();
+        there
+            .chain(closed.filter_map(|(name, closed)| Some((closed.folder?, name))))
+            .collect()
+    }
+
     /// A name beside one that is taken.
     fn free_name(&self, name: &LogicalFolder) -> LogicalFolder {
         let beside =
             |number: u32| LogicalFolder::from_stored(&format!("{}={number}", name.as_str()));
         (2..)
             .map(beside)
-            .find(|name| !self.folders.contains_key(name))
+            .find(|name| !self.folders.contains_key(name) && !self.closed.contains_key(name))
             .unwrap_or_else(|| name.clone())
     }
 }
@@ -181,6 +224,7 @@ pub fn seen(
         namespace,
         folders: BTreeMap::new(),
         left_out: Vec::new(),
+        closed: BTreeMap::new(),
         taken: list
             .iter()
             .filter(|f| f.selectable)
@@ -190,9 +234,23 @@ pub fn seen(
     // Names that were written down come first: what is new must not take one from them.
     let mut new = Vec::new();
     for (folder, name) in list.into_iter().zip(names) {
+        if !folder.selectable {
+            // A name without a mailbox: one that was there is gone.
+            continue;
+        }
         let earlier = known.remove(folder.mailbox.as_str());
         // Outside the prefix nothing is the triangle's, whatever it was once.
-        let (Some(name), Some(status), true) = (name, folder.status, folder.selectable) else {
+        let Some(name) = name else { continue };
+        let Some(status) = folder.status else {
+            let (name, id) = match earlier {
+                Some(earlier) => (earlier.logical, Some(earlier.id)),
+                None => (name, None),
+            };
+            if let Some(refusal) = &folder.refused
+                && !excluded(&name, choice.exclude)
+            {
+                seen.close(name, id, refusal);
+            }
             continue;
         };
         match earlier {
@@ -205,7 +263,7 @@ pub fn seen(
         }
     }
     for (folder, name, status) in new {
-        let name = if seen.folders.contains_key(&name) {
+        let name = if seen.folders.contains_key(&name) || seen.closed.contains_key(&name) {
             if corner == Corner::Standby {
                 // It is called like a folder that is elsewhere by now: a stranger's.
                 continue;
@@ -224,7 +282,9 @@ pub fn seen(
             continue;
         };
         let ours = !excluded(&known.logical, choice.exclude);
-        if ours && !seen.folders.contains_key(&known.logical) {
+        let elsewhere =
+            seen.folders.contains_key(&known.logical) || seen.closed.contains_key(&known.logical);
+        if ours && !elsewhere {
             let name = known.logical.clone();
             let folder = SeenFolder {
                 known,
@@ -289,7 +349,7 @@ async fn list_some(
     batches: &[Batch],
 ) -> Result<(), AgentError> {
     let (mut asks, mut wanted) = (Vec::new(), Vec::new());
-    for (name, folder) in &mut seen.folders {
+    for (name, folder) in &seen.folders {
         let Some(mut before) = folder.status else {
             continue;
         };
@@ -310,15 +370,31 @@ async fn list_some(
                 mailbox: folder.mailbox.clone(),
                 before,
             });
-            wanted.push(folder);
+            wanted.push(name.clone());
         }
     }
     let listings = link.list_messages(&asks).await?;
-    for (folder, listing) in wanted.into_iter().zip(listings) {
-        folder.status = Some(listing.status);
-        folder.listing = Some(listing);
+    let mut refusal = None;
+    for (name, listing) in wanted.into_iter().zip(listings) {
+        match listing {
+            Ok(listing) => {
+                if let Some(folder) = seen.folders.get_mut(&name) {
+                    folder.status = Some(listing.status);
+                    folder.listing = Some(listing);
+                }
+            }
+            Err(refused) => {
+                let folder = seen.folders.remove(&name);
+                seen.close(name, folder.map(|folder| folder.known.id), &refused);
+                refusal = Some(refused);
+            }
+        }
     }
-    Ok(())
+    match refusal {
+        // Not one of them is shown: it is the account that is refused.
+        Some(refusal) if seen.folders.values().all(|f| f.status.is_none()) => Err(refusal.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Waits until a folder into which a batch may still be on its way has stopped growing.
@@ -434,11 +510,7 @@ fn links(
     source: &Seen,
     target: &Seen,
 ) -> Vec<(LogicalFolder, LogicalFolder)> {
-    fn names(seen: &Seen) -> BTreeMap<FolderId, &LogicalFolder> {
-        let folders = seen.folders.iter();
-        folders.map(|(name, f)| (f.known.id, name)).collect()
-    }
-    let (source, target) = (names(source), names(target));
+    let (source, target) = (source.numbers(), target.numbers());
     let strayed = strayed
         .iter()
         .filter_map(|(from, to)| Some((*source.get(from)?, *target.get(to)?)));
@@ -452,8 +524,31 @@ fn links(
         .collect()
 }
 
+/// Leaves folders out on both sides that one side does not show, and those whose copies lie in one that is left
+/// out: nothing can be said of them.
+fn close_both(
+    ledger: &mut Ledger,
+    choice: Choice<'_>,
+    tombstones: &[Tombstone],
+    source: &mut Seen,
+    target: &mut Seen,
+) -> Result<(), AgentError> {
+    let closed = source.closed.keys().chain(target.closed.keys());
+    let mut closed: BTreeSet<LogicalFolder> = closed.cloned().collect();
+    if closed.is_empty() {
+        return Ok(());
+    }
+    let strayed = ledger.strayed(choice.triangle)?;
+    add_linked(&mut closed, &links(strayed, tombstones, source, target));
+    for name in &closed {
+        source.close_too(name);
+        target.close_too(name);
+    }
+    Ok(())
+}
+
 /// The planner's view: folders that changed on neither side are left out, but for those whose copies lie in
-/// one that did, and the other way round.
+/// one that did, and the other way round; and folders that are closed, whatever changed.
 pub fn view(
     ledger: &mut Ledger,
     choice: Choice<'_>,
@@ -461,6 +556,8 @@ pub fn view(
     target: &mut Seen,
     target_moves: bool,
 ) -> Result<View, AgentError> {
+    let tombstones = ledger.tombstones(choice.triangle)?;
+    close_both(ledger, choice, &tombstones, source, target)?;
     let names: BTreeSet<LogicalFolder> = source
         .folders
         .keys()
@@ -473,7 +570,6 @@ pub fn view(
         from.is_some_and(moved) || to.is_some_and(moved) || from.is_some() && to.is_none()
     };
     let mut changed: BTreeSet<LogicalFolder> = names.iter().filter(changed).cloned().collect();
-    let tombstones = ledger.tombstones(choice.triangle)?;
     if !changed.is_empty() {
         let links = links(
             ledger.strayed(choice.triangle)?,
@@ -543,4 +639,71 @@ pub fn stands(seen: &Seen) -> Stands {
         .iter()
         .filter_map(|(name, f)| f.status.map(|s| (name.clone(), s)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::Kind;
+
+    /// A name of a folder, without a mailbox or refused.
+    fn folder(name: &str, selectable: bool, refused: bool) -> Folder {
+        let refusal = ImapError {
+            kind: Kind::No,
+            corner: Corner::Primary,
+            server: String::new(),
+            command: "STATUS",
+            folder: None,
+            text: String::new(),
+        };
+        Folder {
+            mailbox: Mailbox::new(name).unwrap(),
+            separator: Some('/'),
+            role: None,
+            selectable,
+            status: (selectable && !refused).then_some(FolderStatus {
+                uidvalidity: 1,
+                uidnext: 2,
+                highestmodseq: None,
+                messages: 1,
+            }),
+            refused: refused.then_some(refusal),
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_mailbox_is_gone_and_one_that_is_refused_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(&dir.path().join("ledger.db")).unwrap();
+        let choice = Choice {
+            triangle: "info",
+            standby_prefix: "",
+            exclude: &["Junk".to_owned()],
+            pop_delete: false,
+        };
+        let mut look = |folders: &[Folder]| {
+            let all = folders.iter().map(|f| (f.mailbox.clone(), f.clone()));
+            let folders = Folders {
+                namespace: String::new(),
+                all: all.collect(),
+            };
+            let seen = seen(&folders, &mut ledger, choice, Corner::Primary).unwrap();
+            let there = seen.folders.iter();
+            let there = there.map(|(name, f)| (name.to_string(), f.status.is_some()));
+            let closed = seen.closed.keys().map(ToString::to_string);
+            (there.collect::<Vec<_>>(), closed.collect::<Vec<_>>())
+        };
+        let is = |name: &str, there| (name.to_owned(), there);
+        let inbox = folder("INBOX", true, false);
+        let there = look(&[inbox.clone(), folder("Alt", true, false)]);
+        assert_eq!(there, (vec![is("Alt", true), is("INBOX", true)], vec![]));
+        let refused = [folder("Alt", true, true), folder("Neu", true, true)];
+        let junk = folder("Junk", true, true);
+        let [alt, new] = refused;
+        let closed = look(&[inbox.clone(), alt, new, junk]);
+        let names = vec!["Alt".to_owned(), "Neu".to_owned()];
+        assert_eq!(closed, (vec![is("INBOX", true)], names));
+        let gone = look(&[inbox, folder("Alt", false, false)]);
+        assert_eq!(gone, (vec![is("Alt", false), is("INBOX", true)], vec![]));
+    }
 }

@@ -1,5 +1,6 @@
 //! The certificate of a Tx: what the agent of a site asserts about the three corners, in figures that a
-//! reader without the mail can check. No subject, sender, address or folder name is in it.
+//! reader without the mail can check. No subject, sender, address or folder name is in it, and no field that is not
+//! named here: what is signed is understood.
 //!
 //! This is the unchained form: signature, chain and the server's nonce join it without changing these
 //! fields. Its canonical octets are those of RFC 8785 (JSON Canonicalization Scheme).
@@ -21,7 +22,8 @@ pub const FORMAT: &str = "maildreieck-certificate/1";
 pub const UNANCHORED: &str = "unanchored";
 
 /// A folder without its name: a special-use role (`inbox`, `sent`, `archive`, `drafts`, `junk`, `trash`,
-/// `flagged`, `all`), or `f:` and 16 hex digits keyed per site, or `*` where a figure belongs to no folder.
+/// `flagged`, `all`), or `f:` and 16 hex digits keyed per site, or `*` where a figure belongs to no folder, as what
+/// waits for a medium.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, example = "inbox", max_length = 64)]
@@ -29,6 +31,7 @@ pub struct FolderRef(pub String);
 
 /// Counts of one corner, or of one folder in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CornerFigures {
     /// Messages, each counted once.
     pub messages: u64,
@@ -41,6 +44,7 @@ pub struct CornerFigures {
 
 /// The figures of one folder in the three corners; a corner that lacks the folder has none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct FolderFigures {
     /// Which folder.
     pub folder: FolderRef,
@@ -57,6 +61,7 @@ pub struct FolderFigures {
 
 /// The figures of the three corners, all folders together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Corners {
     /// The primary.
     pub primary: CornerFigures,
@@ -69,6 +74,7 @@ pub struct Corners {
 /// Where a folder of an account stood at the cut (RFC 9051, 2.3.1.1; RFC 7162, 3.1), also one without
 /// messages, which has no figures. The store has no UIDs and no cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CutPoint {
     /// The account's corner: primary or standby.
     pub corner: Corner,
@@ -87,6 +93,7 @@ pub struct CutPoint {
 
 /// How many differences of one class one folder of one corner has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct DifferenceCount {
     /// The class.
     pub class: Class,
@@ -105,6 +112,7 @@ pub struct DifferenceCount {
 
 /// Something that the mirror mended since the last Tx, so that it does not tidy evidence away.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RepairCount {
     /// What had been wrong: `missing_at_standby`, `missing_in_store`, `altered`, `flags_differ`, `date_differs` or
     /// `misplaced`.
@@ -122,6 +130,7 @@ pub struct RepairCount {
 
 /// How much of the corners was proved by reading bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CornerCoverage {
     /// The corner.
     pub corner: Corner,
@@ -142,6 +151,7 @@ pub struct CornerCoverage {
 
 /// What the agent of a site asserts about one Tx.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// [`FORMAT`].
     #[schema(example = "maildreieck-certificate/1")]
@@ -169,7 +179,8 @@ pub struct Certificate {
     pub differences: Vec<DifferenceCount>,
     /// Repairs since the last Tx.
     pub repairs: Vec<RepairCount>,
-    /// Tombstones that are new since the last Tx.
+    /// Tombstones that are new since the last Tx. No figure bounds them: what came and vanished since is in none, and
+    /// a folder that is gone has no cut.
     pub new_tombstones: u64,
     /// Coverage of each corner.
     pub coverage: Vec<CornerCoverage>,

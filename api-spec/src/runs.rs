@@ -86,6 +86,7 @@ pub enum FailureCode {
 
 /// A failed run's reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Failure {
     /// The code.
     pub code: FailureCode,
@@ -98,23 +99,26 @@ pub struct Failure {
 
 /// Messages and octets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Volume {
     /// Messages.
     pub messages: u64,
-    /// Octets.
+    /// Octets: at least one of each message.
     pub bytes: u64,
 }
 
 /// What the guard holds back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct HaltFigures {
     /// The halt's id, as `confirm --halt` takes it: 16 hex digits in lower case.
     #[schema(min_length = 16, max_length = 16)]
     pub id: String,
-    /// Messages that vanished or changed, or that the target lost: 1 or more.
+    /// Messages that vanished or changed, or that the target lost: 1 to `of`.
     #[schema(minimum = 1)]
     pub messages: u64,
-    /// Of how many.
+    /// Of how many that the primary was known to have: 1 or more.
+    #[schema(minimum = 1)]
     pub of: u64,
 }
 

@@ -157,12 +157,21 @@ impl<'a> Section<'a> {
         self.text(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// A path; one that is relative starts at the file's folder.
+    /// A path; one that is relative starts at the file's folder. No shell reads it, so one that only a shell would
+    /// understand is refused.
     pub(super) fn path(&self, key: &str) -> Result<Option<(PathBuf, usize)>, ConfigError> {
         let folder = self.source.path.parent().unwrap_or(Path::new(""));
-        Ok(self
-            .text(key)?
-            .map(|(path, line)| (folder.join(path), line)))
+        let Some((path, line)) = self.text(key)? else {
+            return Ok(None);
+        };
+        if path.starts_with('~') {
+            let text = format!(
+                "must be a path as it is, and '{}' is expanded by a shell alone: write the folder out, such as /home/…, or begin it with ./ where the name is meant",
+                path.escape_debug()
+            );
+            return Err(self.wrong(line, key, text));
+        }
+        Ok(Some((folder.join(path), line)))
     }
 
     pub(super) fn number(

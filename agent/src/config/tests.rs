@@ -215,6 +215,16 @@ fn a_mistake_is_named_with_its_line() {
         "agent.toml:10: unknown key 'data_dir' in [[triangle]]; it belongs at the top of the file, before the first section",
     );
     check(
+        1,
+        r#"data_dir = "~/mail""#,
+        "agent.toml:1: 'data_dir' in the top of the file must be a path as it is, and '~/mail' is expanded by a shell alone: write the folder out, such as /home/…, or begin it with ./ where the name is meant",
+    );
+    check(
+        22,
+        r#"password_file = "~info/primary""#,
+        "agent.toml:22: 'password_file' in [triangle.primary] must be a path as it is, and '~info/primary' is expanded by a shell alone: write the folder out, such as /home/…, or begin it with ./ where the name is meant",
+    );
+    check(
         4,
         "[servr]",
         "agent.toml:4: unknown key 'servr' in the top of the file; did you mean 'server'?",

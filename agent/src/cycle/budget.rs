@@ -64,7 +64,7 @@ impl Round<'_> {
                 return Ok(Left::ANY);
             }
             let mut ledger = self.site.ledger.borrow_mut();
-            let (spent, _) = ledger.spent(&endpoint.account(), clock::now_s())?;
+            let spent = ledger.spent(&endpoint.account(), clock::now_s())?;
             Ok::<Left, AgentError>(Left::of(limit, spent))
         };
         Ok((
@@ -80,22 +80,29 @@ impl Round<'_> {
         Ok(ledger.spend(&endpoint.account(), endpoint.meter.take(), clock::now_s())?)
     }
 
-    /// What waits for a budget, and when the first of it has room again.
+    /// What waits for a budget, and when the first of it has room again in each account that it concerns.
     pub(super) fn pending(&self, waiting: Waiting) -> Result<Option<Pending>, AgentError> {
         if waiting.is_empty() {
             return Ok(None);
         }
-        let limited = [
-            (&self.triangle.primary, self.source_link.endpoint()),
-            (&self.triangle.standby, &self.target_endpoint),
+        let (source, target) = (self.source_link.endpoint(), &self.target_endpoint);
+        let (read, sent) = (
+            waiting.first.filter(|first| first.read),
+            waiting.first.filter(|first| first.sent),
+        );
+        let accounts = [
+            (&self.triangle.primary, source, read),
+            (&self.triangle.standby, target, sent),
         ];
         let mut goes_on = None;
-        for (account, endpoint) in limited {
-            if account.bytes_per_day.is_some() {
-                let mut ledger = self.site.ledger.borrow_mut();
-                let (_, at) = ledger.spent(&endpoint.account(), clock::now_s())?;
-                goes_on = goes_on.max(at);
-            }
+        for (account, endpoint, first) in accounts {
+            let (Some(limit), Some(first)) = (account.bytes_per_day, first) else {
+                continue;
+            };
+            let fits = |spent| Left::of(Some(limit), spent).fits(first.bytes);
+            let mut ledger = self.site.ledger.borrow_mut();
+            let at = ledger.room_at(&endpoint.account(), clock::now_s(), fits)?;
+            goes_on = goes_on.max(Some(at));
         }
         Ok(Some(Pending {
             messages: waiting.messages,

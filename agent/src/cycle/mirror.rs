@@ -9,7 +9,7 @@ use crate::error::AgentError;
 use crate::execute::Done;
 use crate::imap::{ImapError, Kind};
 use crate::ledger::Halt;
-use crate::plan::budget::{Waiting, read_within, undecided, within};
+use crate::plan::budget::{First, Waiting, read_within, undecided, within};
 use crate::plan::guard::Lost;
 use crate::plan::identity::LogicalFolder;
 use crate::plan::mirror::{Next, Plan, Read, plan};
@@ -53,7 +53,11 @@ impl Site {
         let mut round = self
             .unless_stopped(Round::look(self, triangle, false))
             .await?;
-        let result = round.mirror(dry_run).await;
+        let mut result = round.mirror(dry_run).await;
+        if let Ok(mirrored) = &mut result {
+            mirrored.refused = round.refused();
+            round.warn_of(&mirrored.refused);
+        }
         round.note_spent()?;
         if result.is_ok() {
             round.end().await;
@@ -110,7 +114,7 @@ impl Round<'_> {
                     let waits = read_within(&mut read, &view, self.left()?.0);
                     if read == Read::default() {
                         if !waits.is_empty() {
-                            waiting = undecided(&view);
+                            waiting = undecided(&view, waits.first);
                         }
                         break;
                     }
@@ -188,12 +192,18 @@ impl Round<'_> {
             site.unless_stopped(self.refill(stood)).await?;
         }
         for row in &self.unfilled {
-            waiting.add(u64::from(row.size));
+            waiting.add(First {
+                bytes: u64::from(row.size),
+                read: true,
+                sent: false,
+            });
         }
         mirrored.pending = self.pending(waiting)?;
         mirrored.unfilled.clone_from(&self.unfilled);
         let held = mirrored.halt.is_some() || stuck || mirrored.pending.is_some();
-        let in_step = stood.in_step || self.correct_store().await? && !held;
+        // What was forgotten of a folder that is closed is remembered when it is open again.
+        let open = self.source.closed.is_empty();
+        let in_step = stood.in_step || self.correct_store().await? && !held && open;
         self.short = mirrored.pending.is_some();
         self.settle(held, lost)?;
         self.note_store(stood, in_step).await?;
@@ -279,7 +289,11 @@ impl Round<'_> {
             ledger.drop_empty_folders(&gone)?;
             ledger.clear_halt(name)?;
         }
-        let batches: Vec<i64> = self.batches.iter().map(|b| b.id).collect();
+        // What is on its way to a folder that was not looked at stays in doubt.
+        let closed = self.target.closed.values().filter_map(|c| c.folder);
+        let closed: BTreeSet<FolderId> = closed.collect();
+        let looked_at = self.batches.iter().filter(|b| !closed.contains(&b.folder));
+        let batches: Vec<i64> = looked_at.map(|b| b.id).collect();
         ledger.drop_batches(&batches)?;
         ledger.close_mirror(name, lost, self.short, clock::now_s())?;
         Ok(())

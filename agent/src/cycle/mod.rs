@@ -23,6 +23,7 @@ use crate::imap::{Endpoint, Link, Shapes};
 use crate::ledger::{Batch, Ledger, StoredRow};
 use crate::plan::identity::LogicalFolder;
 use crate::progress::Progress;
+use crate::report::RefusedFolder;
 use crate::snapshot::{self, Choice, Cut, Seen, TargetFolder, stands};
 use crate::store::{Store, StoreKey};
 
@@ -149,6 +150,7 @@ impl<'a> Round<'a> {
             namespace: String::new(),
             folders: BTreeMap::new(),
             left_out: Vec::new(),
+            closed: BTreeMap::new(),
             taken: BTreeSet::new(),
         };
         let epoch = {
@@ -255,6 +257,42 @@ impl<'a> Round<'a> {
         target.folders.append(&mut kept);
         self.target = target;
         Ok(())
+    }
+
+    /// The folders that nothing was decided about: those that their servers refuse, and those that cannot be
+    /// judged without them.
+    fn refused(&self) -> Vec<RefusedFolder> {
+        let mut refused = Vec::new();
+        for seen in [&self.source, &self.target] {
+            refused.extend(seen.refused().map(|(folder, refusal)| RefusedFolder {
+                folder: folder.to_string(),
+                corner: seen.corner,
+                detail: format!("{} was refused: {}", refusal.command, refusal.text),
+            }));
+        }
+        let names: BTreeSet<&LogicalFolder> = [&self.source, &self.target]
+            .iter()
+            .flat_map(|seen| seen.refused().map(|(folder, _)| folder))
+            .collect();
+        let linked = self.target.closed.keys().filter(|f| !names.contains(f));
+        refused.extend(linked.map(|folder| RefusedFolder {
+            folder: folder.to_string(),
+            corner: self.target.corner,
+            detail: "copies of its mail lie in a folder that is refused".to_owned(),
+        }));
+        refused
+    }
+
+    /// Says in the log which folders are refused.
+    fn warn_of(&self, refused: &[RefusedFolder]) {
+        for folder in refused {
+            tracing::warn!(
+                triangle = self.triangle.name,
+                corner = %folder.corner,
+                reason = folder.detail,
+                "a folder is listed and cannot be looked at; it is left as it is, the others go on"
+            );
+        }
     }
 
     fn execution(&self) -> Execution<'a> {

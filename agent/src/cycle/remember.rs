@@ -93,6 +93,9 @@ impl Round<'_> {
             "the store has messages that the ledger has forgotten; matching them by content"
         );
         for (folder, members) in forgotten {
+            if self.source.closed.contains_key(&folder) {
+                continue;
+            }
             let id = self.source_folder(&folder)?;
             let mut ledger = self.site.ledger.borrow_mut();
             ledger.remember(id, &members)?;

@@ -104,8 +104,7 @@ struct Server<'a> {
 /// # Errors
 /// What keeps the agent from working at all: data folder, key, store. Failures of single runs are reported
 /// and logged, and the next run tries again.
-pub async fn run(config: &Config, quiet: bool) -> Result<(), AgentError> {
-    let mut stop = Stop::new()?;
+pub async fn run(config: &Config, quiet: bool, mut stop: Stop) -> Result<(), AgentError> {
     let site = Site::open(config, quiet)?;
     let spool = Spool::open(&config.spool_dir()).map_err(AgentError::config)?;
     let server = connect(config, &spool)?;
@@ -218,6 +217,14 @@ impl Stop {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
         })
+    }
+
+    /// Who listens already, or listens from now on.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn or_new(stop: Option<Self>) -> Result<Self, AgentError> {
+        stop.map_or_else(Self::new, Ok)
     }
 
     /// Waits for one.
@@ -408,7 +415,11 @@ async fn fire(
         offline,
         outcome,
         failure: result.as_ref().err().map(AgentError::failure),
-        mirrored: Volume { ..mirrored.volume },
+        // No message is of less than an octet, whatever a server made of one.
+        mirrored: Volume {
+            bytes: mirrored.volume.bytes.max(mirrored.volume.messages),
+            ..mirrored.volume
+        },
         halt,
         certificate: result.ok().flatten().map(|proof| proof.certificate),
     };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use maildreieck_api_spec::certificate::{
     Certificate, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures, LARGEST, RepairCount,
     UNANCHORED, verdict,
@@ -27,7 +27,7 @@ use crate::plan::reconcile::{
 use crate::plan::view::{FolderId, Origin, Place, Side, View};
 use crate::report::figures::{coverage, figures, folder_ref};
 use crate::report::{Mirrored, Proof};
-use crate::snapshot::{self, Cut, Stands};
+use crate::snapshot::{self, Cut, Seen, Stands};
 use crate::store::{ReadBack, Store};
 
 /// The part of earlier proofs that a Tx reads again.
@@ -110,6 +110,10 @@ impl Site {
             None => drop(round.lost(stood).await?),
         }
         let result = round.reconcile(triangle_id, depth, cut, tx_at).await;
+        if let (Ok(proof), None) = (&result, after) {
+            // A mirror that came before has said it.
+            round.warn_of(&proof.refused);
+        }
         round.note_spent()?;
         if result.is_ok() {
             round.note_store(stood, stood.in_step).await?;
@@ -477,12 +481,16 @@ impl Round<'_> {
             .with(move |store| Ok(store.members(&triangle)?))
             .await?;
         let exclude = &self.triangle.exclude_folders;
+        let closed = |folder: &LogicalFolder| {
+            self.source.closed.contains_key(folder) || self.target.closed.contains_key(folder)
+        };
         sight.store = members
             .into_iter()
             .filter(|m| {
                 m.tombstone.is_none()
                     && !proved.damaged.contains(&m.content)
                     && !excluded(&m.folder, exclude)
+                    && !closed(&m.folder)
             })
             .map(|m| Entry {
                 folder: m.folder,
@@ -529,6 +537,10 @@ impl Round<'_> {
         ]
         .map(|(corner, entries, now)| coverage(corner, entries, depth, now, now_at))
         .to_vec();
+        for c in &mut coverage {
+            let refuses = |seen: &Seen| seen.corner == c.corner && seen.refused().next().is_some();
+            c.whole &= !refuses(&self.source) && !refuses(&self.target);
+        }
         if let Some(primary) = coverage.first_mut() {
             primary.whole &= depth != Depth::Content || !proved.broken_off;
         }
@@ -593,6 +605,7 @@ impl Round<'_> {
             verdict,
             tx_at,
             differences,
+            refused: self.refused(),
             repairs,
             certificate,
         })
@@ -814,7 +827,7 @@ fn count_repairs(repairs: &[RepairRow], tx_at: DateTime<Utc>, key: &[u8; 32]) ->
                 corner,
                 folder,
                 // All came before; a clock that was set back since says otherwise.
-                at: DateTime::from_timestamp(at, 0)?.min(tx_at),
+                at: DateTime::from_timestamp(at, 0)?.min(tx_at.trunc_subsecs(0)),
                 count,
             })
         })
@@ -852,7 +865,7 @@ mod tests {
 
     #[test]
     fn repairs_came_before_the_proof() {
-        let tx_at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let tx_at = DateTime::from_timestamp(1_800_000_000, 250_000_000).unwrap();
         let row = |id, at| RepairRow {
             id,
             class: Class::FlagsDiffer,
@@ -863,10 +876,11 @@ mod tests {
         };
         let at = |rows: &[RepairRow]| {
             let counts = count_repairs(rows, tx_at, &[7; 32]);
-            counts
-                .iter()
-                .map(|r| (r.count, r.at.timestamp()))
-                .collect::<Vec<_>>()
+            let said = |r: &RepairCount| {
+                assert_eq!(r.at.timestamp_subsec_nanos(), 0);
+                (r.count, r.at.timestamp())
+            };
+            counts.iter().map(said).collect::<Vec<_>>()
         };
         let (first, last) = (row(1, 1_799_999_000), row(2, 1_799_999_999));
         assert_eq!(at(&[first.clone(), last]), [(2, 1_799_999_999)]);

@@ -51,6 +51,10 @@ pub struct Endpoint {
 const OPENING: Duration = Duration::from_secs(20);
 const WRONG_PORT: &str =
     "is tls right for this port? 993 is usually for \"implicit\", 143 for \"starttls\"";
+/// What an IMAP server's greeting begins with (RFC 9051, 7.1).
+const GREETINGS: [&[u8]; 3] = [b"* OK", b"* PREAUTH", b"* BYE"];
+/// As much of the first words of another server is told.
+const QUOTED: usize = 60;
 
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
@@ -71,6 +75,27 @@ impl Endpoint {
         let seconds = self.opening().as_secs();
         let text = format!("nothing came within {seconds} s; {WRONG_PORT}");
         self.error(Kind::Silent, command, text)
+    }
+
+    /// Refuses the first octets of something that is no IMAP server. Fewer than a greeting has may become one.
+    pub(super) fn demand_greeting(&self, octets: &[u8]) -> Result<(), ImapError> {
+        let begins = |greeting: &&[u8]| {
+            let both = octets.iter().zip(*greeting);
+            let mut both = both.map(|(one, other)| one.eq_ignore_ascii_case(other));
+            !octets.is_empty() && both.all(|same| same)
+        };
+        if GREETINGS.iter().any(begins) {
+            return Ok(());
+        }
+        let line = octets.split(|octet| matches!(octet, b'\r' | b'\n')).next();
+        let line = String::from_utf8_lossy(line.unwrap_or_default());
+        let line: String = line.chars().take(QUOTED).collect();
+        let said = match line.trim() {
+            "" => "it ends without a greeting".to_owned(),
+            line => format!("it begins with '{line}'"),
+        };
+        let text = format!("this is no IMAP server: {said}; {WRONG_PORT}");
+        Err(self.error(Kind::Unexpected, "greeting", text))
     }
 
     pub(super) fn error(
@@ -161,6 +186,7 @@ impl Endpoint {
     /// inside it (RFC 9051, 6.2.1).
     async fn starttls(&self, tcp: &mut TcpStream) -> Result<(), ImapError> {
         let greeting = self.plain_line(tcp).await?;
+        self.demand_greeting(greeting.as_bytes())?;
         if !greeting.starts_with("* OK") {
             return Err(self.error(Kind::Unexpected, "greeting", greeting));
         }

@@ -97,6 +97,24 @@ impl ImapError {
         )
     }
 
+    /// Whether the server refuses this folder and may show the others: it lists the folder and does not let it be
+    /// opened, as any server does without the right to read (RFC 4314, 4).
+    #[must_use]
+    pub fn refuses_folder(&self) -> bool {
+        self.kind == Kind::No
+            && matches!(self.command, "EXAMINE" | "STATUS")
+            && !of_account(&self.text)
+    }
+
+    /// Whether the server says that the folder is not there: Dovecot goes on listing a parent that was deleted for
+    /// its children's sake. Dovecot says it in words alone, others by RFC 5530's code.
+    #[must_use]
+    pub fn says_it_is_not_there(&self) -> bool {
+        let lower = self.text.to_ascii_lowercase();
+        let words = ["nonexistent", "doesn't exist", "does not exist"];
+        self.refuses_folder() && words.iter().any(|words| lower.contains(words))
+    }
+
     /// How long the server wants to be left alone, where that is what failed.
     #[must_use]
     pub fn backs_off(&self) -> Option<Duration> {
@@ -195,6 +213,14 @@ pub(super) fn passes(text: &str) -> bool {
     hints.iter().any(|hint| lower.contains(hint))
 }
 
+/// Whether a NO that names a folder is of the server's state, so that the next folder would meet the same (RFC
+/// 5530's [UNAVAILABLE]).
+fn of_account(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let hints = ["unavailable", "try again", "temporar"];
+    hints.iter().any(|hint| lower.contains(hint))
+}
+
 /// Milliseconds after 'Backoff Time'.
 fn suggested(text: &str) -> Option<Duration> {
     let lower = text.to_ascii_lowercase();
@@ -222,6 +248,43 @@ pub fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_no_of_a_folder_leaves_the_others() {
+        let check = |kind, command, text: &str, expected| {
+            let error = ImapError {
+                kind,
+                corner: Corner::Primary,
+                server: String::new(),
+                command,
+                folder: Some("Alt".to_owned()),
+                text: text.to_owned(),
+            };
+            assert_eq!(error.refuses_folder(), expected, "{command} {text}");
+            let gone = text.contains("exist") || text.contains("EXIST");
+            assert_eq!(error.says_it_is_not_there(), gone, "{command} {text}");
+        };
+        check(Kind::No, "STATUS", "[NOPERM] Permission denied", true);
+        check(
+            Kind::No,
+            "EXAMINE",
+            "[NONEXISTENT] Mailbox doesn't exist",
+            true,
+        );
+        check(Kind::No, "STATUS", "Mailbox doesn't exist: Alt", true);
+        check(Kind::No, "EXAMINE", "[SERVERBUG] Internal error", true);
+        check(Kind::No, "EXAMINE", "[UNAVAILABLE] later", false);
+        check(
+            Kind::No,
+            "STATUS",
+            "Temporary authentication failure",
+            false,
+        );
+        check(Kind::No, "UID FETCH", "not now", false);
+        check(Kind::BackOff, "STATUS", "[THROTTLED]", false);
+        check(Kind::Bye, "STATUS", "closing", false);
+        check(Kind::Bad, "EXAMINE", "what?", false);
+    }
 
     #[test]
     fn what_a_no_says() {

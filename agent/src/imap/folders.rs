@@ -33,8 +33,10 @@ pub struct Folder {
     pub role: Option<&'static str>,
     /// Whether it can hold messages.
     pub selectable: bool,
-    /// Where it stands; `None` for one that is not selectable.
+    /// Where it stands; `None` for one that is not selectable, or refused.
     pub status: Option<FolderStatus>,
+    /// Why the server does not say where it stands, though it lists it.
+    pub refused: Option<ImapError>,
 }
 
 /// The folders of an account by name.
@@ -128,6 +130,7 @@ impl Link {
         }
     }
 
+    /// A folder that is refused is noted as that; where each is, it is the account that is refused.
     async fn ask_missing_statuses(
         &mut self,
         folders: &mut BTreeMap<Mailbox, Folder>,
@@ -138,16 +141,30 @@ impl Link {
         let lacking: Vec<Mailbox> = lacking.map(|folder| folder.mailbox.clone()).collect();
         for some in lacking.chunks(AT_ONCE) {
             for (mailbox, status) in some.iter().zip(self.statuses(some).await?) {
-                if let Some(folder) = folders.get_mut(mailbox) {
-                    folder.status = Some(status);
+                let Some(folder) = folders.get_mut(mailbox) else {
+                    continue;
+                };
+                match status {
+                    Ok(status) => folder.status = Some(status),
+                    Err(error) if error.says_it_is_not_there() => folder.selectable = false,
+                    Err(error) if error.refuses_folder() => folder.refused = Some(error),
+                    Err(error) => return Err(error),
                 }
             }
+        }
+        if !folders.values().any(|folder| folder.status.is_some())
+            && let Some(error) = folders.values().find_map(|folder| folder.refused.clone())
+        {
+            return Err(error);
         }
         Ok(())
     }
 
-    /// Folders' status, asked afresh in one round trip.
-    async fn statuses(&mut self, mailboxes: &[Mailbox]) -> Result<Vec<FolderStatus>, ImapError> {
+    /// Folders' status, asked afresh in one round trip; each or why there is none.
+    async fn statuses(
+        &mut self,
+        mailboxes: &[Mailbox],
+    ) -> Result<Vec<Result<FolderStatus, ImapError>>, ImapError> {
         let commands: Vec<_> = mailboxes
             .iter()
             .map(|mailbox| ("STATUS", self.status_line(mailbox)))
@@ -158,9 +175,9 @@ impl Link {
             .await?;
         let mut statuses = Vec::with_capacity(mailboxes.len());
         for (mailbox, finished) in mailboxes.iter().zip(ended) {
-            self.demand_ok("STATUS", Some(mailbox), finished)?;
+            let ended = self.demand_ok("STATUS", Some(mailbox), finished);
             let status = found.remove(mailbox);
-            statuses.push(status.ok_or_else(|| self.no_figures(mailbox))?);
+            statuses.push(ended.and_then(|_| status.ok_or_else(|| self.no_figures(mailbox))));
         }
         Ok(statuses)
     }
@@ -178,7 +195,8 @@ impl Link {
     /// One folder's status, asked afresh.
     pub async fn status(&mut self, mailbox: &Mailbox) -> Result<FolderStatus, ImapError> {
         let mut statuses = self.statuses(std::slice::from_ref(mailbox)).await?;
-        statuses.pop().ok_or_else(|| self.no_figures(mailbox))
+        let status = statuses.pop();
+        status.unwrap_or_else(|| Err(self.no_figures(mailbox)))
     }
 }
 
@@ -229,6 +247,7 @@ fn folder(
         role: None,
         selectable: true,
         status: None,
+        refused: None,
     };
     for attribute in attributes {
         match attribute {

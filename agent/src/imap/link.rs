@@ -14,8 +14,8 @@ use async_imap::imap_proto::{
 };
 use futures::FutureExt as _;
 use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, ReadHalf,
-    WriteHalf,
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, BufReader,
+    ReadBuf, ReadHalf, WriteHalf,
 };
 use tokio::time::timeout;
 
@@ -28,6 +28,13 @@ use super::wire::{self, Mailbox};
 /// What the parser reads from. It never writes: the writing half stays with [`Link`], so that both can go
 /// on at once.
 pub(super) struct ReadSide(BufReader<ReadHalf<Box<dyn Socket>>>);
+
+impl ReadSide {
+    /// What is read from, past the parser.
+    fn get_mut(&mut self) -> &mut BufReader<ReadHalf<Box<dyn Socket>>> {
+        &mut self.0
+    }
+}
 
 impl fmt::Debug for ReadSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,6 +221,16 @@ impl Link {
 
     async fn greeting(&mut self) -> Result<bool, ImapError> {
         let opening = self.endpoint.opening();
+        // What other servers say the parser would wait for the rest of.
+        let endpoint = Arc::clone(&self.endpoint);
+        let first = self.client.get_mut();
+        match timeout(opening, first.get_mut().fill_buf()).await {
+            Err(_) => return Err(endpoint.no_greeting("greeting")),
+            Ok(Err(error)) => {
+                return Err(endpoint.error(Kind::Cut, "greeting", io_text(&error)));
+            }
+            Ok(Ok(octets)) => endpoint.demand_greeting(octets)?,
+        }
         let response = match self.read_within("greeting", opening).await {
             Err(error) if error.kind == Kind::Silent => {
                 return Err(self.endpoint.no_greeting("greeting"));

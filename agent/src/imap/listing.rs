@@ -127,9 +127,12 @@ impl Link {
         Ok(Opened { status, keywords })
     }
 
-    /// Lists mailboxes afresh, in the order asked for. Opening and listing of all of them take one round trip
-    /// where they are known to hold mail.
-    pub async fn list_messages(&mut self, asks: &[Ask]) -> Result<Vec<Listing>, ImapError> {
+    /// Lists mailboxes afresh, in the order asked for; one that is refused has its refusal. Opening and listing of
+    /// all of them take one round trip where they are known to hold mail.
+    pub async fn list_messages(
+        &mut self,
+        asks: &[Ask],
+    ) -> Result<Vec<Result<Listing, ImapError>>, ImapError> {
         let mut listings = Vec::with_capacity(asks.len());
         let mut filled_since = Vec::new();
         let mut ahead = VecDeque::new();
@@ -155,7 +158,17 @@ impl Link {
                 break;
             };
             let mailbox = &ask.mailbox;
-            let opened = self.opened(mailbox, false, "EXAMINE", &first).await?;
+            let opened = match self.opened(mailbox, false, "EXAMINE", &first).await {
+                Err(refusal) if refusal.refuses_folder() => {
+                    if let Some(tag) = second {
+                        // No mailbox is open: BAD or NO, and whatever comes is of no mailbox that was asked for.
+                        self.finish(FETCH, Some(mailbox), &tag, |_| Ok(())).await?;
+                    }
+                    listings.push(Err(refusal));
+                    continue;
+                }
+                opened => opened?,
+            };
             let mut listing = Listing {
                 status: opened.status,
                 messages: Vec::new(),
@@ -165,16 +178,17 @@ impl Link {
                 None if opened.status.messages > 0 => filled_since.push(listings.len()),
                 None => {}
             }
-            listings.push(listing);
+            listings.push(Ok(listing));
         }
         for index in filled_since {
-            if let (Some(ask), Some(listing)) = (asks.get(index), listings.get_mut(index)) {
+            if let (Some(ask), Some(Ok(listing))) = (asks.get(index), listings.get_mut(index)) {
                 listing.status = self.open_mailbox(&ask.mailbox, false).await?.status;
                 let tag = self.send(FETCH, ROWS).await?;
                 self.rows(&ask.mailbox, &tag, listing).await?;
             }
         }
         for (ask, listing) in asks.iter().zip(&mut listings) {
+            let Ok(listing) = listing else { continue };
             if listing.status.uidnext == 0 {
                 // Some servers tell it with STATUS alone (RFC 3501, 6.3.1, lets them).
                 let top = listing.messages.last().map_or(0, |last| last.uid);

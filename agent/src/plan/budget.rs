@@ -40,7 +40,8 @@ impl Left {
     }
 
     /// A message larger than a whole day's budget fits while anything is left: else it would never pass.
-    fn fits(&self, octets: u64) -> bool {
+    #[must_use]
+    pub fn fits(&self, octets: u64) -> bool {
         let fits = |left| octets <= left || octets > self.limit && left > 0;
         self.octets.is_none_or(fits)
     }
@@ -66,13 +67,27 @@ pub struct Waiting {
     pub messages: u64,
     /// Octets.
     pub bytes: u64,
+    /// The message that goes first when there is room.
+    pub first: Option<First>,
+}
+
+/// What the message that goes first needs room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct First {
+    /// Its octets.
+    pub bytes: u64,
+    /// Whether it is read from the source.
+    pub read: bool,
+    /// Whether it is sent to the target.
+    pub sent: bool,
 }
 
 impl Waiting {
-    /// One more.
-    pub fn add(&mut self, octets: u64) {
+    /// One more, behind the others.
+    pub fn add(&mut self, message: First) {
         self.messages += 1;
-        self.bytes += octets;
+        self.bytes += message.bytes;
+        self.first = self.first.or(Some(message));
     }
 
     /// Whether nothing waits.
@@ -120,7 +135,11 @@ pub fn within(plan: &mut Plan, mut source: Left, mut target: Left) -> Waiting {
         // What does not fit lets nothing older pass.
         let fits = (!read || source.fits(size)) && target.fits(size);
         if !waiting.is_empty() || !fits {
-            waiting.add(size);
+            waiting.add(First {
+                bytes: size,
+                read,
+                sent: true,
+            });
             continue;
         }
         if read {
@@ -163,7 +182,11 @@ pub fn read_within(read: &mut Read, view: &View, mut source: Left) -> Waiting {
         if waiting.is_empty() && source.take(size) {
             read.source.entry(folder).or_default().push(uid);
         } else {
-            waiting.add(size);
+            waiting.add(First {
+                bytes: size,
+                read: true,
+                sent: false,
+            });
         }
     }
     for uids in read.source.values_mut() {
@@ -173,9 +196,9 @@ pub fn read_within(read: &mut Read, view: &View, mut source: Left) -> Waiting {
 }
 
 /// What waits where reading has to wait before anything can be decided: all that has not been read, and what has no
-/// copy, unless it was moved and its copy is only to be followed.
+/// copy, unless it was moved and its copy is only to be followed. `first` is what is read first.
 #[must_use]
-pub fn undecided(view: &View) -> Waiting {
+pub fn undecided(view: &View, first: Option<First>) -> Waiting {
     let sides = || view.pairs.values().filter_map(|pair| pair.source.as_ref());
     let mut moved = BTreeSet::new();
     for side in sides() {
@@ -184,7 +207,10 @@ pub fn undecided(view: &View) -> Waiting {
         let gone = gone.map(|(_, row)| row).chain(side.stale.values());
         moved.extend(gone.map(|row| row.content));
     }
-    let mut waiting = Waiting::default();
+    let mut waiting = Waiting {
+        first,
+        ..Waiting::default()
+    };
     for side in sides() {
         for shown in &side.shown {
             let waits = match side.rows.get(&shown.uid) {
@@ -194,7 +220,11 @@ pub fn undecided(view: &View) -> Waiting {
                 }
             };
             if waits {
-                waiting.add(u64::from(shown.size));
+                waiting.add(First {
+                    bytes: u64::from(shown.size),
+                    read: true,
+                    sent: false,
+                });
             }
         }
     }
@@ -235,6 +265,14 @@ mod tests {
             .collect();
         assert_eq!(left, fit);
         assert_eq!((waits.messages, waits.bytes), waiting);
+        // The newest of what waits goes first.
+        let sizes = [(2, 100), (1, 250), (3, 100), (1, 100)];
+        let first = sizes.get(fit.len()).map(|(_, bytes)| First {
+            bytes: *bytes,
+            read: true,
+            sent: true,
+        });
+        assert_eq!(waits.first, first);
     }
 
     #[test]

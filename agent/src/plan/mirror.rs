@@ -275,7 +275,7 @@ pub fn plan(view: &View, guard: Guard, history: History, confirmed: Option<&str>
             plan.held = Some(Held {
                 id,
                 messages,
-                of: view.known_on_source,
+                of: view.known_on_source.max(messages),
             });
         }
     }

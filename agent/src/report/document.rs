@@ -10,7 +10,7 @@ use crate::error::AgentError;
 use crate::ledger::Halt;
 use crate::plan::mirror::Plan;
 
-use super::{Mirrored, Pending, Proof};
+use super::{Mirrored, Pending, Proof, RefusedFolder};
 
 /// What a command says of all its triangles.
 #[derive(Debug, Default, Serialize)]
@@ -52,6 +52,9 @@ pub struct TriangleReport {
     /// What waits for an account's budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
+    /// Folders that a server lists and refuses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_folders: Vec<RefusedFolder>,
     /// What may leave the site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
@@ -151,6 +154,7 @@ impl TriangleReport {
             },
         );
         self.pending.clone_from(&mirrored.pending);
+        self.refused_folders.clone_from(&mirrored.refused);
         self.plan.clone_from(&mirrored.dry_run);
     }
 
@@ -199,6 +203,8 @@ impl TriangleReport {
                 .sum(),
             oldest_proof: oldest.and_then(|times| times.into_iter().min()),
         });
+        // A proof that follows a mirror looked at both accounts again.
+        self.refused_folders.clone_from(&proof.refused);
         self.certificate = Some(certificate.clone());
     }
 
@@ -212,7 +218,8 @@ impl TriangleReport {
 }
 
 impl Document {
-    /// The exit code: 4 held back, else 1 failed, else 3 unbalanced, unproven or waiting for a budget, else 0.
+    /// The exit code: 4 held back, else 1 failed, else 3 unbalanced, unproven, waiting for a budget or with a folder
+    /// that was refused, else 0.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let any = |test: fn(&TriangleReport) -> bool| self.triangles.iter().any(test);
@@ -220,8 +227,11 @@ impl Document {
             4
         } else if any(|t| t.error.is_some()) {
             1
-        } else if any(|t| t.verdict.is_some_and(|v| v != Verdict::Balanced) || t.pending.is_some())
-        {
+        } else if any(|t| {
+            t.verdict.is_some_and(|v| v != Verdict::Balanced)
+                || t.pending.is_some()
+                || !t.refused_folders.is_empty()
+        }) {
             3
         } else {
             0

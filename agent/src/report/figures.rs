@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use maildreieck_api_spec::certificate::{CornerCoverage, CornerFigures, FolderRef};
 use maildreieck_api_spec::vocabulary::{Corner, Depth};
 
@@ -96,7 +96,7 @@ pub fn figures(
 }
 
 /// How much of a corner was proved by reading bytes, by what is counted in it: `now` messages in this Tx. A
-/// proof by a clock that was set back since counts as one of `now_at`.
+/// proof by a clock that was set back since counts as one of `now_at`, in whole seconds as each is.
 #[must_use]
 pub fn coverage(
     corner: Corner,
@@ -117,7 +117,7 @@ pub fn coverage(
         whole: depth != Depth::Content || now > 0 || entries.is_empty(),
         content_verified: verified,
         content_verified_now: now,
-        oldest_proof: oldest.map(|at| at.min(now_at)),
+        oldest_proof: oldest.map(|at| at.min(now_at.trunc_subsecs(0))),
     }
 }
 
@@ -221,6 +221,18 @@ mod tests {
             0,
             (true, (1, 0), Some(1_800_000_000)),
         );
+        let within = now_at + chrono::TimeDelta::milliseconds(250);
+        let found = coverage(
+            Corner::Standby,
+            &[Entry {
+                verified_at: ahead,
+                ..entry("a")
+            }],
+            Depth::Ledger,
+            0,
+            within,
+        );
+        assert_eq!(found.oldest_proof, Some(now_at));
         // Nothing could be read, though there is something.
         check(&[None], Depth::Content, 0, (false, (0, 0), None));
         check(&[early], Depth::Content, 0, (false, (1, 0), early));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use maildreieck_api_spec::certificate::{
     Certificate, Corners, CutPoint, DifferenceCount, EARLIEST, FORMAT, FolderFigures, UNANCHORED,
 };
@@ -23,7 +23,12 @@ const COMPARE_VOLUME: Compare = compare_volume;
 const KEY: [u8; 32] = [7; 32];
 
 fn tx_at() -> DateTime<Utc> {
-    EARLIEST + TimeDelta::days(30)
+    EARLIEST + TimeDelta::days(30) + TimeDelta::milliseconds(250)
+}
+
+/// The second in which it began.
+fn whole() -> DateTime<Utc> {
+    tx_at().trunc_subsecs(0)
 }
 
 /// The certificate of three corners, as a Tx makes it.
@@ -210,9 +215,9 @@ fn a_tx_whose_clock_was_set_back_is_reported_in_order() {
     let entries = [of(b"a", 30)];
     let mut proof = certificate([&entries, &entries, &entries], &[], Depth::Content, 1);
     for c in &mut proof.coverage {
-        c.oldest_proof = Some(tx_at() + TimeDelta::seconds(30));
+        c.oldest_proof = Some(whole() + TimeDelta::seconds(30));
     }
-    let (schedule_id, due_at) = (ScheduleId::new(), tx_at() - TimeDelta::hours(1));
+    let (schedule_id, due_at) = (ScheduleId::new(), whole() - TimeDelta::hours(1));
     let mut report = RunReport {
         kind: RunKind::Tx,
         schedule_id: Some(schedule_id),
@@ -231,5 +236,5 @@ fn a_tx_whose_clock_was_set_back_is_reported_in_order() {
     let waiting = spool.waiting().unwrap();
     let read: RunReport = serde_json::from_slice(&spool.read(&waiting[0]).unwrap()).unwrap();
     assert_eq!(read.contradictions(run), []);
-    assert_eq!(read.finished_at, tx_at() + TimeDelta::seconds(30));
+    assert_eq!(read.finished_at, whole() + TimeDelta::seconds(30));
 }

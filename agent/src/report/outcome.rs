@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use maildreieck_api_spec::certificate::Certificate;
 use maildreieck_api_spec::runs::Volume;
-use maildreieck_api_spec::vocabulary::Verdict;
+use maildreieck_api_spec::vocabulary::{Corner, Verdict};
 use serde::Serialize;
 
 use crate::ledger::{Halt, RepairRow, StoredRow};
@@ -20,7 +20,9 @@ pub struct Mirrored {
     pub halt: Option<Halt>,
     /// What waits for an account's budget.
     pub pending: Option<Pending>,
-    /// Of that, what the store had and has lost.
+    /// Folders that were left as they are.
+    pub refused: Vec<RefusedFolder>,
+    /// Of what waits, what the store had and has lost.
     pub unfilled: Vec<StoredRow>,
     /// The plan, where it was only to be shown.
     pub dry_run: Option<Plan>,
@@ -39,6 +41,17 @@ pub struct Pending {
     pub goes_on_at: Option<DateTime<Utc>>,
 }
 
+/// A folder that a server lists and refuses: nothing in it is mirrored, compared or taken for gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedFolder {
+    /// Which folder.
+    pub folder: String,
+    /// Of which account.
+    pub corner: Corner,
+    /// In the server's words.
+    pub detail: String,
+}
+
 /// What a Tx proved.
 #[derive(Debug, Clone)]
 pub struct Proof {
@@ -48,6 +61,8 @@ pub struct Proof {
     pub tx_at: DateTime<Utc>,
     /// All differences.
     pub differences: Vec<Difference>,
+    /// Folders that could not be compared.
+    pub refused: Vec<RefusedFolder>,
     /// Repairs since the last Tx.
     pub repairs: Vec<RepairRow>,
     /// What may leave the site.

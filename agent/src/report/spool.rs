@@ -182,14 +182,17 @@ pub(crate) mod tests {
             offline: false,
             outcome: RunOutcome::Done,
             failure: None,
-            mirrored: Volume { messages, bytes: 0 },
+            mirrored: Volume {
+                messages,
+                bytes: messages,
+            },
             halt: None,
             certificate: None,
         }
     }
 
     pub(crate) fn run_id() -> RunId {
-        RunId(uuid::Uuid::new_v4())
+        RunId(uuid::Uuid::new_v5(&uuid::Uuid::new_v4(), b"of nothing"))
     }
 
     #[test]

@@ -85,6 +85,13 @@ fn triangle_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
             t.triangle, halt.id
         )?;
     }
+    for refused in &t.refused_folders {
+        writeln!(
+            out,
+            "  NOT LOOKED AT: '{}' in {}, which its server lists and does not open: {}",
+            refused.folder, refused.corner, refused.detail
+        )?;
+    }
     if let Some(pending) = &t.pending {
         write!(
             out,

@@ -20,7 +20,7 @@ use maildreieck_api_spec::agents::{
     NonceResponse, TokenRequest, TokenResponse,
 };
 use maildreieck_api_spec::problem::Problem;
-use maildreieck_api_spec::runs::RunReceipt;
+use maildreieck_api_spec::runs::{RunReceipt, RunReport};
 use reqwest::header;
 use reqwest::{Client, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -32,6 +32,7 @@ use tokio::time::Instant;
 pub use self::error::ApiError;
 pub use self::identity::{AgentKeys, Enrolment};
 use self::identity::{IdentityFiles, failed};
+use crate::clock;
 use crate::files::{private_folder, write_private};
 pub use crate::http::Fault;
 use crate::http::{self, Answer, ClientError, NoAnswer};
@@ -82,12 +83,35 @@ pub struct KnownAssignment {
 pub struct Delivery {
     /// Reports that the server has committed.
     pub delivered: u64,
+    /// Of those, the ones that had waited for more than a minute.
+    pub late: u64,
     /// Reports that it will never take; they were put aside.
     pub refused: u64,
     /// Reports that still wait.
     pub left: u64,
     /// Why some still wait.
     pub stopped: Option<ApiError>,
+}
+
+/// A report that waited for so long is late, seconds.
+const LATE_S: i64 = 60;
+
+/// Says of a report that has reached the server late that it has. Whether it was late.
+fn say_late(waiting: &Waiting, report: &[u8]) -> bool {
+    let Ok(report) = serde_json::from_slice::<RunReport>(report) else {
+        return false;
+    };
+    let waited_s = (clock::now() - report.finished_at).num_seconds();
+    if waited_s > LATE_S {
+        tracing::info!(
+            run_id = %waiting.run_id,
+            kind = report.kind.as_str(),
+            due_at = report.due_at.map(|at| at.to_rfc3339()),
+            waited_s,
+            "a report was delivered late"
+        );
+    }
+    waited_s > LATE_S
 }
 
 /// The server, as this agent sees it.
@@ -302,6 +326,7 @@ impl ServerApi {
                 Ok(()) => {
                     spool.delivered(next)?;
                     delivery.delivered += 1;
+                    delivery.late += u64::from(say_late(next, &report));
                 }
                 Err(error) if error.rejects_content() => {
                     let aside = spool.refuse(next, &error.to_string())?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex as StdMutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use jsonwebtoken::{DecodingKey, Validation};
 use maildreieck_api_spec::ids::{AgentId, SiteId, TenantId};
 use serde_json::{Value, json};
@@ -426,8 +426,13 @@ async fn reports_are_delivered_in_order_and_leave_only_when_committed() {
     let api = bench.enrolled().await;
     let spool = Spool::open(&bench.dir.path().join("spool")).unwrap();
     let runs: Vec<_> = (0..4).map(|_| run_id()).collect();
+    let now = crate::clock::now();
     for (run, messages) in runs.iter().zip(0..) {
-        spool.add(*run, &report(messages)).unwrap();
+        let mut report = report(messages);
+        // Two of them have waited for an hour.
+        let waited = TimeDelta::hours(i64::from(messages < 2));
+        (report.started_at, report.finished_at) = (now - waited, now - waited);
+        spool.add(*run, &report).unwrap();
     }
     // A cut connection, a busy server, a receipt for another run: each is tried again.
     bench.script("PUT", (0, Vec::new(), String::new()));
@@ -440,6 +445,7 @@ async fn reports_are_delivered_in_order_and_leave_only_when_committed() {
         (delivery.delivered, delivery.refused, delivery.left),
         (4, 0, 0)
     );
+    assert_eq!(delivery.late, 2);
     assert!(spool.waiting().unwrap().is_empty());
     let lines = bench.fake.lock().unwrap().lines();
     let put: Vec<&String> = lines

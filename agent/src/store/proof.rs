@@ -1,7 +1,7 @@
 //! Proving that the store can still be read: at each Tx what somebody else has touched, day by day a share
 //! of the rest, and on demand everything.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use super::error::StoreError;
@@ -80,15 +80,20 @@ pub struct CheckReport {
     pub unfinished_bytes: u64,
     /// Numbers of segments that are gone or unreadable and held what is not stored elsewhere.
     pub lost_segments: Vec<u32>,
-    /// Contents that cannot be read.
+    /// Contents that cannot be read and that a present message needs, or that could be read when they were last
+    /// looked at.
     pub damaged: Vec<ContentId>,
+    /// Contents that cannot be read, were named as that before, and are needed by no present message: theirs were
+    /// deleted on the primary, so that nobody can give them again.
+    pub lost: Vec<ContentId>,
     /// What was mended.
     #[serde(flatten)]
     pub mended: Mended,
 }
 
 impl CheckReport {
-    /// Whether everything that the store knows of can be read, and nothing had to be mended this time.
+    /// Whether everything that present messages need can be read, nothing was found damaged for the first time, and
+    /// nothing had to be mended this time.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.damaged.is_empty() && self.lost_segments.is_empty() && self.mended.is_nothing()
@@ -112,6 +117,13 @@ impl fmt::Display for CheckReport {
             if self.damaged.is_empty() {
                 f.write_str(" (nothing of them is needed any more)")?;
             }
+        }
+        if !self.lost.is_empty() {
+            write!(
+                f,
+                "; {} lost for good, of messages that were deleted on the primary",
+                self.lost.len()
+            )?;
         }
         if self.unfinished_bytes > 0 {
             write!(
@@ -244,6 +256,7 @@ impl Store {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<CheckReport, StoreError> {
         self.commit()?;
+        let noted: HashSet<ContentId> = self.damaged()?.into_iter().collect();
         let mut report = CheckReport::default();
         let rows = self.index.get_mut().segments()?;
         let known: HashSet<u32> = rows.iter().map(|row| row.number).collect();
@@ -271,13 +284,27 @@ impl Store {
         }
         progress(total, total);
         (report.mended, report.lost_segments) = self.mend(wounds)?;
+        let damaged: BTreeSet<ContentId> = self.damaged()?.into_iter().collect();
+        let needed = self.index.get_mut().needed(&damaged)?;
+        let missed = |id: &ContentId| needed.contains(id) || !noted.contains(id);
+        (report.damaged, report.lost) = damaged.into_iter().partition(missed);
+        let index = self.index.get_mut();
+        let lost = report.lost.iter().map(|id| index.content_lookup(id));
+        let lost: HashSet<Lookup> = lost.collect();
+        let mut segments = Vec::new();
+        for number in std::mem::take(&mut report.lost_segments) {
+            let held = self.index.get_mut().contents_in(number)?;
+            if held.is_empty() || held.iter().any(|(held, _)| !lost.contains(held)) {
+                segments.push(number);
+            }
+        }
+        report.lost_segments = segments;
         // A file that opening could not read is in no index: nobody knows what it held.
         for number in super::segment::list(&self.dir)? {
             if !known.contains(&number) && self.open_segment(number)?.is_err() {
                 report.lost_segments.push(number);
             }
         }
-        report.damaged = self.damaged()?;
         report.messages = self.index.get_mut().counts()?.live;
         Ok(report)
     }

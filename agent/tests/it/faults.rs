@@ -352,6 +352,8 @@ fn options_may_stand_anywhere_and_what_is_exposed_is_said_once() {
         said(command.output().unwrap())
     };
     for args in [
+        ["--config", "FILE", "--json", "store", "check"],
+        ["--json", "store", "check", "--config", "FILE"],
         ["store", "check", "--config", "FILE", "--json"],
         ["store", "--config", "FILE", "--json", "check"],
         ["store", "check", "--json", "--config", "FILE"],
@@ -372,6 +374,74 @@ fn options_may_stand_anywhere_and_what_is_exposed_is_said_once() {
         "{}",
         said.stderr
     );
+}
+
+#[test]
+fn what_is_no_imap_server_is_named_by_its_first_line() {
+    for (greeting, words) in [
+        (
+            "HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n",
+            "it begins with 'HTTP/1.1 400 Bad Request'",
+        ),
+        (
+            "220 mail.abc.example ESMTP\r\n",
+            "it begins with '220 mail.abc.example ESMTP'",
+        ),
+        ("+OK POP3 ready\r\n", "it begins with '+OK POP3 ready'"),
+        // Its line may never end.
+        (
+            "SSH-2.0-OpenSSH_9.2p1",
+            "it begins with 'SSH-2.0-OpenSSH_9.2p1'",
+        ),
+    ] {
+        let fake = Fake::start(Script::new().greeting(greeting)).unwrap();
+        let dir = configured(fake.port(), fake.port());
+        let config = dir.path().join("agent.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        // Another user, so that it is another account.
+        let (head, standby) = text.split_once("[triangle.standby]").unwrap();
+        let standby = standby.replace("username = \"info\"", "username = \"other\"");
+        std::fs::write(&config, format!("{head}[triangle.standby]{standby}")).unwrap();
+        let said = agent(dir.path(), &["mirror"]);
+        let server = format!("localhost:{}", fake.port());
+        check(
+            said,
+            1,
+            &["this is no IMAP server", words, &server, "993", "143"],
+        );
+        if greeting.ends_with('\n') {
+            let text = std::fs::read_to_string(&config).unwrap();
+            let starttls = text.replace("tls = \"none\"", "tls = \"starttls\"");
+            std::fs::write(&config, starttls).unwrap();
+            let said = agent(dir.path(), &["mirror"]);
+            check(said, 1, &["this is no IMAP server", words]);
+        }
+    }
+}
+
+/// Told to stop before it has read its configuration, which comes through a pipe that opens when it is read from.
+#[test]
+fn who_ends_a_run_at_its_begin_gets_the_document_all_the_same() {
+    let site = Site::new();
+    let text = std::fs::read_to_string(site.dir.path().join("agent.toml")).unwrap();
+    let pipe = site.dir.path().join("pipe.toml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_maildreieck-agent"))
+        .args(["once", "--json", "--quiet", "--config"])
+        .arg(&pipe)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut writer = std::fs::File::create(&pipe).unwrap();
+    let process = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGINT).unwrap();
+    std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+    drop(writer);
+    let said = said(child.wait_with_output().unwrap()).exits(1);
+    let error = said.triangle()["error"]["message"].as_str().unwrap();
+    assert!(error.contains("interrupted"), "{error}");
 }
 
 /// What an expunge in the middle of a FETCH looks like: it is no empty message, and the others arrive.

@@ -12,6 +12,7 @@ mod limits;
 mod mirror;
 mod oauth;
 mod proof;
+mod refused;
 mod restored;
 mod servers;
 mod site;

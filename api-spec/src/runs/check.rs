@@ -19,6 +19,9 @@ impl RunReport {
                 rule: rule.to_owned(),
             });
         };
+        if id.0.get_version_num() != 5 {
+            say("/run_id", "a UUID of version 5");
+        }
         match (self.schedule_id, self.due_at) {
             (Some(schedule), Some(due_at)) => {
                 if RunId::of_schedule(schedule, due_at) != id {
@@ -64,6 +67,9 @@ impl RunReport {
         if self.mirrored.messages == 0 && self.mirrored.bytes > 0 {
             say("/mirrored/bytes", "0 where there are no messages");
         }
+        if self.mirrored.bytes < self.mirrored.messages {
+            say("/mirrored/bytes", "at least an octet of each message");
+        }
         let mut numbers = vec![
             ("/mirrored/messages", self.mirrored.messages),
             ("/mirrored/bytes", self.mirrored.bytes),
@@ -72,6 +78,10 @@ impl RunReport {
             numbers.extend([("/halt/messages", halt.messages), ("/halt/of", halt.of)]);
             if halt.messages == 0 {
                 say("/halt/messages", "1 or more");
+            }
+            if halt.messages > halt.of {
+                let rule = format!("at most {}, of which they are", halt.of);
+                say("/halt/messages", &rule);
             }
             if !is_hex(&halt.id, 16) {
                 say("/halt/id", "16 hex digits in lower case");
@@ -298,6 +308,20 @@ mod tests {
             ..halt()
         };
         check(RunKind::Mirror, held(none), &["/halt/messages"]);
+        for (messages, of) in [(11, 10), (1, 0)] {
+            let beyond = HaltFigures {
+                messages,
+                of,
+                ..halt()
+            };
+            check(RunKind::Mirror, held(beyond), &["/halt/messages"]);
+        }
+        let all = HaltFigures {
+            messages: 10,
+            of: 10,
+            ..halt()
+        };
+        check(RunKind::Mirror, held(all), &[]);
         let named = HaltFigures {
             id: "Lohn".to_owned(),
             ..halt()
@@ -333,6 +357,48 @@ mod tests {
             |r| r.mirrored.bytes = 1,
             &["/mirrored/bytes"],
         );
-        check(RunKind::Mirror, |r| r.mirrored.messages = 1, &[]);
+        let mirrored =
+            |messages, bytes| move |r: &mut RunReport| r.mirrored = Volume { messages, bytes };
+        check(RunKind::Mirror, mirrored(5, 5), &[]);
+        check(RunKind::Mirror, mirrored(5, 4), &["/mirrored/bytes"]);
+        check(RunKind::Mirror, mirrored(5, 0), &["/mirrored/bytes"]);
+    }
+
+    #[test]
+    fn a_runs_id_is_made_of_something() {
+        let mut report = report(RunKind::Mirror);
+        (report.schedule_id, report.due_at) = (None, None);
+        let found = |id: uuid::Uuid| {
+            let found = report.contradictions(RunId(id));
+            found
+                .into_iter()
+                .map(|error| error.pointer)
+                .collect::<Vec<_>>()
+        };
+        let by_hand = uuid::Uuid::new_v5(&uuid::Uuid::nil(), b"by hand");
+        assert_eq!(found(by_hand), [""; 0]);
+        assert_eq!(found(uuid::Uuid::nil()), ["/run_id"]);
+        assert_eq!(found(uuid::Uuid::now_v7()), ["/run_id"]);
+    }
+
+    #[test]
+    fn what_nobody_named_is_not_taken() {
+        let whole = serde_json::to_value(report(RunKind::Tx)).unwrap();
+        let parse = serde_json::from_value::<RunReport>;
+        parse(whole.clone()).unwrap();
+        for pointer in [
+            "",
+            "/mirrored",
+            "/certificate",
+            "/certificate/corners",
+            "/certificate/corners/store",
+            "/certificate/coverage/0",
+        ] {
+            let mut more = whole.clone();
+            let object = more.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+            object.insert("subject".to_owned(), "Re: offer".into());
+            let error = parse(more).unwrap_err().to_string();
+            assert!(error.contains("unknown field `subject`"), "{error}");
+        }
     }
 }

@@ -136,7 +136,7 @@ pub async fn heartbeat(app: Data<App>, Machine(ctx): Machine, body: Body) -> Han
 /// `/problems/clocks-differ`: it says a time more than five minutes to come; keep it until then.
 #[utoipa::path(
     tag = "agent", operation_id = "put_run", request_body = RunReport,
-    params(("run_id" = RunId, Path, description = "UUIDv5 of schedule and due time, or any for a run that a person started.")),
+    params(("run_id" = RunId, Path, description = "UUIDv5 of schedule and due time, or any UUIDv5 for a run that a person started.")),
     responses((status = 200, description = "It is committed.", body = RunReceipt))
 )]
 #[put("/agent/v1/runs/{run_id}")]

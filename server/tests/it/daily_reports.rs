@@ -45,6 +45,7 @@ async fn deliver(
     let agent = app.agent(&fresh).await;
     let mut proof = business.certificate(due);
     change(&mut proof);
+    crate::app::differ(&mut proof);
     proof.verdict = proof.verdict_of_figures();
     let (id, report) = business.tx_report(due, &proof);
     app.put_run(&agent, id, &report).await.expect(200);

@@ -52,6 +52,7 @@ both! {
             reason: None,
             count: 1,
         });
+        crate::app::differ(&mut proof);
         let (id, report) = business.tx_report(due, &proof);
         let said = app.put_run(&agent, id, &report).await.problem(422);
         insta::allow_duplicates! {
@@ -123,11 +124,17 @@ both! {
         }
         let differs = |class: &str, corner: &str, count: u64| {
             let one = json!([{"class": class, "corner": corner, "folder": "inbox", "count": count}]);
-            [("/differences", one), ("/verdict", json!("unbalanced"))]
+            let hash = json!("ef".repeat(32));
+            let (all, inbox) = ("/corners/standby/set_hash", "/folders/0/standby/set_hash");
+            [("/differences", one), ("/verdict", json!("unbalanced")), (all, hash.clone()), (inbox, hash)]
         };
         assert_eq!(said(&differs("missing_in_store", "standby", 1)).await, ["/certificate/differences/0/corner"]);
         assert_eq!(said(&differs("altered", "primary", 1)).await, ["/certificate/differences/0/corner"]);
         assert_eq!(said(&differs("altered", "standby", 0)).await, ["/certificate/differences/0/count"]);
+        // Listed beside equal sets.
+        let [listed, verdict, ..] = differs("altered", "standby", 1);
+        let equal = said(&[listed, verdict]).await;
+        assert_eq!(equal, ["/certificate/corners/standby/set_hash", "/certificate/folders/0/standby/set_hash"]);
         let more = said(&differs("altered", "standby", 1_235)).await;
         assert_eq!(more, ["/certificate/differences/0/count", "/certificate/differences"]);
         for (at, count, expected) in [
@@ -284,6 +291,16 @@ both! {
         check("/certificate/triangle", &|r| r["certificate"]["triangle"] = json!("info")).await;
         check("/subject", &|r| r["subject"] = json!("Re: offer")).await;
         check("/certificate/differences", &|r| r["certificate"]["differences"] = json!("x")).await;
+        check("/mirrored/bytes", &|r| r["mirrored"] = json!({"messages": 5, "bytes": 0})).await;
+        check("/halt/messages", &|r| {
+            r["outcome"] = json!("held_back");
+            r["halt"] = json!({"id": "0123456789abcdef", "messages": 11, "of": 10});
+        }).await;
+        check("/certificate/subject", &|r| r["certificate"]["subject"] = json!("Re: offer")).await;
+        check("/certificate/corners/store/subject", &|r| r["certificate"]["corners"]["store"]["subject"] = json!("Re: offer")).await;
+        check("/certificate/coverage/1/oldest_proof", &|r| {
+            r["certificate"]["coverage"][1]["oldest_proof"] = json!(due - TimeDelta::milliseconds(1));
+        }).await;
         // A run's id is the schedule's and due time's, not any.
         app.put_run(&agent, RunId(Uuid::now_v7()), &report).await.problem(422);
         // Nor does it settle what has not come yet.
@@ -350,7 +367,7 @@ both! {
             "triangle_id": business.triangle, "kind": "mirror", "started_at": due, "finished_at": due, "outcome": "failed",
             "failure": {"code": "unreachable", "corner": "standby", "temporary": true}, "mirrored": {"messages": 0, "bytes": 0},
         });
-        app.put_run(&agent, RunId(Uuid::now_v7()), &failed).await.expect(200);
+        app.put_run(&agent, by_hand(), &failed).await.expect(200);
         let count = async |filter: &str| {
             let list = app.get(&format!("{}/runs?{filter}", business.path), &business.technician).await.expect(200);
             list["items"].as_array().unwrap().len()
@@ -375,6 +392,11 @@ both! {
         let huge = json!({"x": "y".repeat(4 * 1024 * 1024)});
         app.put_run(&agent, RunId(Uuid::now_v7()), &huge).await.problem(413);
     }
+}
+
+/// The id of a run that a person started.
+fn by_hand() -> RunId {
+    RunId(Uuid::new_v5(&Uuid::now_v7(), b"by hand"))
 }
 
 /// The business with tokens that are good at this hour.

@@ -1,14 +1,14 @@
 //! What each member is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
-use super::super::LogicalFolder;
 use super::super::error::{StoreError, sql};
 use super::super::event::{Event, Member, MemberState};
+use super::super::{ContentId, LogicalFolder};
 use super::{Index, Lookup, ROWS};
 
 diesel::table! {
@@ -123,6 +123,32 @@ impl Index {
             each(state.member);
         }
         Ok(())
+    }
+
+    /// Which of these contents a live member of any triangle has.
+    pub(crate) fn needed(
+        &mut self,
+        contents: &BTreeSet<ContentId>,
+    ) -> Result<BTreeSet<ContentId>, StoreError> {
+        let mut needed = BTreeSet::new();
+        if contents.is_empty() {
+            return Ok(needed);
+        }
+        let rows = members::table
+            .filter(members::live.eq(true))
+            .select((members::lookup, members::sealed))
+            .load_iter::<(Vec<u8>, Vec<u8>), DefaultLoadingMode>(&mut self.connection)
+            .map_err(sql("reading the members from"))?;
+        let mut buffer = Vec::new();
+        for row in rows {
+            let (lookup, sealed) = row.map_err(sql("reading the members from"))?;
+            let plaintext = Self::unseal(&self.cipher, &lookup, &sealed, &mut buffer)?;
+            let member = decode_member(plaintext, LogicalFolder::from_stored)?.member;
+            if contents.contains(&member.content) {
+                needed.insert(member.content);
+            }
+        }
+        Ok(needed)
     }
 
     /// Members of all triangles after a row, to write them anew; and the last row.

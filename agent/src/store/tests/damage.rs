@@ -287,3 +287,85 @@ fn all_files_are_private() {
     rebuild_index(&bench.dir, &key(), |_, _| {}).unwrap();
     check();
 }
+
+/// What was damaged and then deleted on the primary nobody can give again: it is said, and is no fault any more.
+#[test]
+fn damage_of_deleted_mail_is_explained_once_it_was_named() {
+    for whole_segment in [false, true] {
+        let bench = Bench::new();
+        let mut store = bench.open();
+        for n in 0..3 {
+            store_mail(&mut store, n);
+        }
+        store.commit().unwrap();
+        let id = ContentId::of(&mail(1));
+        let offset = store.index.get_mut().place(&id).unwrap().unwrap().offset;
+        let bury = |store: &mut Store, n| {
+            let member = member_id(n);
+            store.record(Event::Tombstone { member, at: 9 }).unwrap();
+            store.commit().unwrap();
+        };
+        drop(store);
+        if whole_segment {
+            fs::remove_file(bench.segment(1)).unwrap();
+        } else {
+            bench.flip(1, offset + 60);
+        }
+        let mut store = bench.open();
+        store.inspect(99).unwrap();
+        let lost = usize::from(!whole_segment) + 3 * usize::from(whole_segment);
+        for now in [100, 101] {
+            let report = store.check(now, |_, _| {}).unwrap();
+            assert_eq!((report.damaged.len(), report.lost.len()), (lost, 0));
+            assert!(!report.is_good());
+        }
+        bury(&mut store, 1);
+        let report = store.check(102, |_, _| {}).unwrap();
+        assert_eq!(report.lost, [id]);
+        assert_eq!(report.is_good(), !whole_segment, "{report}");
+        assert!(report.to_string().contains("1 lost for good"), "{report}");
+        bury(&mut store, 0);
+        bury(&mut store, 2);
+        for now in [103, 104] {
+            let report = store.check(now, |_, _| {}).unwrap();
+            assert_eq!((report.damaged.len(), report.lost.len()), (0, lost));
+            assert!(
+                report.is_good() && report.lost_segments.is_empty(),
+                "{report}"
+            );
+            drop(store);
+            store = bench.open();
+        }
+    }
+}
+
+/// A store that nobody looked at says of damage when it finds it, also where the mail was deleted.
+#[test]
+fn new_damage_of_deleted_mail_is_named_once() {
+    let bench = Bench::new();
+    let mut store = bench.open();
+    let id = store_mail(&mut store, 1);
+    store
+        .record(Event::Tombstone {
+            member: member_id(1),
+            at: 9,
+        })
+        .unwrap();
+    store.commit().unwrap();
+    let offset = store.index.get_mut().place(&id).unwrap().unwrap().offset;
+    drop(store);
+    bench.flip(1, offset + 60);
+    let mut store = bench.open();
+    let report = store.check(100, |_, _| {}).unwrap();
+    assert_eq!(
+        (report.damaged.as_slice(), report.lost.len()),
+        (&[id][..], 0)
+    );
+    assert!(!report.is_good());
+    let report = store.check(101, |_, _| {}).unwrap();
+    assert_eq!(
+        (report.damaged.len(), report.lost.as_slice()),
+        (0, &[id][..])
+    );
+    assert!(report.is_good());
+}

@@ -60,14 +60,18 @@ impl Certificate {
             }
         }
         let (here, there) = (&self.corners.primary, self.of(corner));
-        all.check(here, there, &format!("/corners/{corner}"), found);
+        let at = format!("/corners/{corner}");
+        all.check(here, there, &at, found);
+        all.check_hash(here, there, &at, found);
         let nothing = CornerFigures::default();
         for (i, folder) in self.folders.iter().enumerate() {
             let mut gap = by_folder.remove(&folder.folder).unwrap_or_default();
-            gap.add(&anywhere);
             let here = folder.primary.as_ref().unwrap_or(&nothing);
             let there = folder.of(corner).unwrap_or(&nothing);
-            gap.check(here, there, &format!("/folders/{i}/{corner}"), found);
+            let at = format!("/folders/{i}/{corner}");
+            gap.check_hash(here, there, &at, found);
+            gap.add(&anywhere);
+            gap.check(here, there, &at, found);
         }
         self.check_listed(corner, found);
     }
@@ -180,6 +184,8 @@ struct Gap {
     surplus: u64,
     /// Whether anything differs at all.
     any: bool,
+    /// Whether a message differs that is in the figures.
+    counted: bool,
 }
 
 impl Gap {
@@ -208,6 +214,20 @@ impl Gap {
         self.missing = self.missing.saturating_add(missing);
         self.surplus = self.surplus.saturating_add(surplus);
         self.any = true;
+        // What no listing showed, and what a medium lacks, are in neither set.
+        self.counted |= !matches!(
+            d.class,
+            Class::Unseen | Class::NotYetOnMedium | Class::Pending
+        );
+    }
+
+    /// Equal sets are matched message by message, so that nothing is left to differ.
+    fn check_hash(&self, here: &CornerFigures, there: &CornerFigures, at: &str, found: &mut Found) {
+        let equal = here.messages == there.messages && here.set_hash == there.set_hash;
+        if self.counted && equal && here.messages > 0 {
+            let rule = "another than the primary's, since differences are listed";
+            found.say(format!("{at}/set_hash"), rule);
+        }
     }
 
     fn add(&mut self, other: &Self) {

@@ -29,7 +29,8 @@ const MENDED: [Class; 6] = [
 ];
 
 const FOLDER: &str = "a role, or `f:` and 16 hex digits in lower case";
-const PLACE: &str = "a role, `f:` and 16 hex digits in lower case, or `*`";
+const PLACE: &str =
+    "a role, `f:` and 16 hex digits in lower case, or `*` for what waits for a medium";
 
 impl FolderRef {
     /// Whether it is a role, or `f:` and 16 hex digits, lower case.
@@ -138,7 +139,9 @@ impl Certificate {
     fn check_differences(&self, found: &mut Found) {
         let mut seen = BTreeSet::new();
         for (i, d) in self.differences.iter().enumerate() {
-            if !d.folder.is_folder() && !d.folder.is_any() {
+            // A message lies in a folder; a medium has none.
+            let anywhere = d.folder.is_any() && d.class == Class::NotYetOnMedium;
+            if !d.folder.is_folder() && !anywhere {
                 found.say(format!("/differences/{i}/folder"), PLACE);
             }
             if !d.class.corners().contains(&d.corner) {
@@ -155,8 +158,8 @@ impl Certificate {
         }
         let mut seen = BTreeSet::new();
         for (i, r) in self.repairs.iter().enumerate() {
-            if !r.folder.is_folder() && !r.folder.is_any() {
-                found.say(format!("/repairs/{i}/folder"), PLACE);
+            if !r.folder.is_folder() {
+                found.say(format!("/repairs/{i}/folder"), FOLDER);
             }
             if !MENDED.contains(&r.class) {
                 let words = MENDED.map(Class::as_str).join(", ");

@@ -188,7 +188,7 @@ fn a_true_certificate_passes() {
             p.repairs.push(RepairCount {
                 class: Class::MissingAtStandby,
                 corner: Corner::Standby,
-                folder: FolderRef("*".to_owned()),
+                folder: FolderRef("inbox".to_owned()),
                 at: p.tx_at,
                 count: LARGEST,
             });
@@ -229,6 +229,7 @@ fn equal_corners_are_equal() {
     check(
         |p| {
             set(p, Corner::Standby, 11, '7');
+            set(p, Corner::Store, 11, '7');
             p.differences = vec![count(Class::Duplicate, Corner::Store, "inbox", 1)];
         },
         &standby,
@@ -302,6 +303,61 @@ fn one_set_has_one_count() {
             p.differences = vec![count(Class::Preexisting, Corner::Standby, "inbox", 1)];
         },
         &["/corners/standby/set_hash", "/folders/0/standby/set_hash"],
+    );
+}
+
+#[test]
+fn in_equal_sets_nothing_differs() {
+    let listed = |class, name: &'static str| {
+        move |p: &mut Certificate| p.differences = vec![count(class, Corner::Standby, name, 1)]
+    };
+    let equal = ["/corners/standby/set_hash", "/folders/0/standby/set_hash"];
+    for class in [
+        Class::FlagsDiffer,
+        Class::DateDiffers,
+        Class::Altered,
+        Class::DoesNotStay,
+        Class::Quarantined,
+        Class::Late,
+    ] {
+        check(listed(class, "inbox"), &equal);
+    }
+    // In no set.
+    for class in [Class::Excluded, Class::Unseen, Class::Pending] {
+        check(listed(class, "inbox"), &[]);
+    }
+    let on_medium = |name: &'static str| {
+        move |p: &mut Certificate| {
+            p.differences = vec![count(Class::NotYetOnMedium, Corner::Store, name, 3)];
+        }
+    };
+    check(on_medium("inbox"), &[]);
+    check(on_medium("*"), &[]);
+    // The corners differ, and the folder that is named does not.
+    check(
+        |p| {
+            set(p, Corner::Standby, 10, '7');
+            p.differences = vec![
+                count(Class::FlagsDiffer, Corner::Standby, "inbox", 1),
+                count(Class::FlagsDiffer, Corner::Standby, "f:0123456789abcdef", 1),
+            ];
+        },
+        &["/folders/1/standby/set_hash"],
+    );
+    // Nothing is claimed of sets at these.
+    check(
+        |p| {
+            p.depth = Depth::Volume;
+            listed(Class::Altered, "inbox")(p);
+        },
+        &[],
+    );
+    check(
+        |p| {
+            p.coverage[0].whole = false;
+            listed(Class::Altered, "inbox")(p);
+        },
+        &[],
     );
 }
 

@@ -35,6 +35,16 @@ impl Certificate {
                 check(format!("/coverage/{i}/oldest_proof"), oldest);
             }
         }
+        let repairs = self.repairs.iter().enumerate();
+        let repairs = repairs.map(|(i, r)| (format!("/repairs/{i}/at"), r.at));
+        let proofs = self.coverage.iter().enumerate();
+        let proofs = proofs
+            .filter_map(|(i, c)| Some((format!("/coverage/{i}/oldest_proof"), c.oldest_proof?)));
+        for (at, time) in repairs.chain(proofs) {
+            if time.timestamp_subsec_nanos() != 0 {
+                found.say(at, "a whole second");
+            }
+        }
         // An oldest proof can be younger than the cut, since bytes are read back after it.
         for (i, repair) in self.repairs.iter().enumerate() {
             if repair.at > self.tx_at {

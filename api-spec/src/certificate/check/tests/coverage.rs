@@ -80,6 +80,7 @@ fn an_account_with_mail_had_a_folder_at_the_cut() {
     check(
         |p| {
             p.cut.clear();
+            set(p, Corner::Standby, 10, '7');
             p.differences = vec![count(Class::Late, Corner::Standby, "inbox", 1)];
         },
         &[],
@@ -117,7 +118,13 @@ fn no_more_differs_than_there_is() {
     check(surplus(11), &[]);
     check(surplus(12), &["/differences/0/count"]);
     // With all that is listed of the folder.
-    let late = |n| listed(10, Class::Late, Corner::Standby, "f:0123456789abcdef", n);
+    let late = |n| {
+        let listed = listed(10, Class::Late, Corner::Standby, "f:0123456789abcdef", n);
+        move |p: &mut Certificate| {
+            listed(p);
+            p.folders[1].standby = Some(figures(5, '8'));
+        }
+    };
     check(late(10), &[]);
     check(late(11), &["/differences/0/count"]);
     // In a folder that holds nothing.

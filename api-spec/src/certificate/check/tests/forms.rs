@@ -32,7 +32,8 @@ fn forms_are_kept() {
     );
     check(
         |p| {
-            let one = count(Class::FlagsDiffer, Corner::Standby, "*", 1);
+            set(p, Corner::Standby, 10, '7');
+            let one = count(Class::FlagsDiffer, Corner::Standby, "inbox", 1);
             p.differences = vec![one.clone(), one];
         },
         &["/differences/1"],
@@ -60,6 +61,24 @@ fn forms_are_kept() {
         &["/corners/standby/set_hash"],
     );
     check(|p| p.format.push('0'), &["/format"]);
+}
+
+#[test]
+fn a_message_lies_in_a_folder() {
+    check(
+        |p| p.differences = vec![count(Class::MissingAtStandby, Corner::Standby, "*", 1)],
+        &["/differences/0/folder"],
+    );
+    check(
+        |p| {
+            let anywhere = RepairCount {
+                folder: FolderRef("*".to_owned()),
+                ..repair(Class::MissingAtStandby, Corner::Standby)
+            };
+            p.repairs = vec![anywhere];
+        },
+        &["/repairs/0/folder"],
+    );
 }
 
 #[test]
@@ -141,6 +160,7 @@ fn each_class_has_its_corners() {
 fn a_reason_explains_its_class() {
     let reason = |class, reason| {
         move |p: &mut Certificate| {
+            set(p, Corner::Standby, 10, '7');
             let one = count(class, Corner::Standby, "inbox", 1);
             p.differences = vec![DifferenceCount { reason, ..one }];
         }

@@ -38,3 +38,19 @@ fn what_is_mended_later_is_the_next_ones() {
         &[],
     );
 }
+
+#[test]
+fn what_is_noted_by_the_second_is_said_so() {
+    let part = TimeDelta::milliseconds(1);
+    check(move |p| p.tx_at -= part, &[]);
+    check(
+        move |p| {
+            let one = repair(Class::FlagsDiffer, Corner::Standby);
+            let at = one.at + part;
+            p.repairs = vec![RepairCount { at, ..one }];
+            let proof = p.coverage[1].oldest_proof.as_mut().unwrap();
+            *proof += part;
+        },
+        &["/repairs/0/at", "/coverage/1/oldest_proof"],
+    );
+}
