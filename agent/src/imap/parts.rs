@@ -93,7 +93,7 @@ impl Large {
             }
             Some(_) if self.unequal || self.next > self.size => LargeRead::Unequal,
             // The last part came, and was short: it is shorter than its server states.
-            Some(_) if self.next % PART != 0 => LargeRead::Unequal,
+            Some(_) if !self.next.is_multiple_of(PART) => LargeRead::Unequal,
             Some(_) => LargeRead::Gone,
         }
     }
