@@ -149,7 +149,8 @@ fn is_installed(package: &str) -> bool {
 /// If they cannot be had or unpacked.
 pub fn courier() -> Result<()> {
     let home = crate::lab::courier::home();
-    if home.join("usr/bin/imapd").exists() {
+    let whole = home.join("whole");
+    if whole.exists() {
         return Ok(());
     }
     let libraries = libraries(&COURIER)?;
@@ -164,17 +165,11 @@ pub fn courier() -> Result<()> {
         .args(COURIER)
         .args(libraries)
         .current_dir(&debs))?;
-    let mut files: Vec<_> = std::fs::read_dir(&debs)?
-        .collect::<std::io::Result<Vec<_>>>()?
-        .into_iter()
-        .map(|entry| entry.path())
-        .collect();
-    // The one whose presence says that all is there comes last.
-    files.sort_by_key(|path| path.to_string_lossy().contains("courier-imap"));
-    for file in files {
+    for file in std::fs::read_dir(&debs)? {
+        let file = file?.path();
         run(Command::new("dpkg-deb").arg("-x").arg(file).arg(&home))?;
     }
-    Ok(())
+    std::fs::write(&whole, "").with_context(|| format!("writing {}", whole.display()))
 }
 
 fn missing(needs: &[&[Need]]) -> Vec<&'static str> {
