@@ -18,7 +18,7 @@ use maildreieck_api_spec::vocabulary::Corner;
 
 use crate::config::{Clients, Config, TriangleConfig};
 use crate::error::AgentError;
-use crate::execute::{Execution, SharedStore};
+use crate::execute::{Execution, SharedStore, Spares};
 use crate::imap::{Endpoint, Link, Shapes};
 use crate::ledger::{Batch, Ledger, StoredRow};
 use crate::plan::identity::LogicalFolder;
@@ -105,6 +105,7 @@ struct Round<'a> {
     source_link: Link,
     target_link: Link,
     target_endpoint: Arc<Endpoint>,
+    spares: Rc<Spares>,
     source: Seen,
     target: Seen,
     batches: Vec<Batch>,
@@ -172,6 +173,7 @@ impl<'a> Round<'a> {
             source_link,
             target_link,
             target_endpoint,
+            spares: Rc::default(),
             source: empty(Corner::Primary),
             target: empty(Corner::Standby),
             batches: Vec::new(),
@@ -182,6 +184,15 @@ impl<'a> Round<'a> {
             epoch,
             cut: Cut::default(),
         };
+        if !all
+            && site
+                .ledger
+                .borrow_mut()
+                .count_messages(&triangle.name, Corner::Primary.as_str())?
+                == 0
+        {
+            round.spares.open(&round.target_endpoint, round.writers());
+        }
         round.look_again(all).await?;
         Ok(round)
     }
@@ -295,6 +306,12 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// How many connections write, besides the one that looks.
+    fn writers(&self) -> usize {
+        let all = usize::from(self.triangle.standby.max_connections);
+        all.saturating_sub(1).max(1)
+    }
+
     fn execution(&self) -> Execution<'a> {
         let source_folders = self
             .source
@@ -309,9 +326,8 @@ impl<'a> Round<'a> {
             store: self.site.store.clone(),
             source_endpoint: Arc::clone(self.source_link.endpoint()),
             target_endpoint: Arc::clone(&self.target_endpoint),
-            writers: usize::from(self.triangle.standby.max_connections)
-                .saturating_sub(1)
-                .max(1),
+            writers: self.writers(),
+            spares: Rc::clone(&self.spares),
             folders: RefCell::new(self.target.target_folders()),
             source_folders,
             namespace: self.target.namespace.clone(),
@@ -325,6 +341,10 @@ impl<'a> Round<'a> {
     }
 
     async fn end(self) {
-        tokio::join!(self.source_link.logout(), self.target_link.logout());
+        tokio::join!(
+            self.source_link.logout(),
+            self.target_link.logout(),
+            self.spares.close()
+        );
     }
 }

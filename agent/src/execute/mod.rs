@@ -7,14 +7,17 @@
 mod journal;
 mod large;
 mod reader;
+mod spares;
 mod step;
 mod transfer;
 mod writer;
 
 pub(crate) use large::{LARGE, identify_large};
+pub use spares::Spares;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use maildreieck_api_spec::runs::Volume;
@@ -73,6 +76,8 @@ pub struct Execution<'a> {
     pub target_endpoint: Arc<Endpoint>,
     /// How many further connections to the target.
     pub writers: usize,
+    /// Those that are open already.
+    pub spares: Rc<Spares>,
     /// The target's folders by logical name; those that are made join it.
     pub folders: RefCell<BTreeMap<LogicalFolder, TargetFolder>>,
     /// What the names of the target's folders begin with, besides INBOX.

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use futures::FutureExt as _;
 use maildreieck_api_spec::vocabulary::Class;
@@ -74,7 +73,7 @@ impl Execution<'_> {
         parcels: &Parcels,
         outcome: &RefCell<Outcome>,
     ) -> Result<(), AgentError> {
-        let mut link = Link::open(Arc::clone(&self.target_endpoint)).await?;
+        let mut link = self.spares.take(&self.target_endpoint).await?;
         if self.careful {
             while let Some(parcel) = parcels.lock().await.recv().await {
                 self.write_carefully(&mut link, parcel, outcome).await?;
