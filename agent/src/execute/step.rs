@@ -147,8 +147,8 @@ impl Execution<'_> {
         status: FolderStatus,
     ) -> Result<(), AgentError> {
         let mut ledger = self.ledger.borrow_mut();
-        let known = ledger.folders(self.triangle, self.target_corner)?;
-        let known = match known.into_iter().find(|k| k.mailbox == mailbox.as_str()) {
+        let known = ledger.folder(self.triangle, self.target_corner, mailbox.as_str())?;
+        let known = match known {
             // It was there before and is back: what was known of it is stale.
             Some(mut known) => {
                 if known.uidvalidity != status.uidvalidity {
@@ -177,13 +177,9 @@ impl Execution<'_> {
 
     /// Whether a name on the target is that of this folder already.
     fn was_ours(&self, folder: &LogicalFolder, mailbox: &Mailbox) -> Result<bool, AgentError> {
-        let known = self
-            .ledger
-            .borrow_mut()
-            .folders(self.triangle, self.target_corner)?;
-        Ok(known
-            .iter()
-            .any(|k| k.mailbox == mailbox.as_str() && k.logical == *folder))
+        let mut ledger = self.ledger.borrow_mut();
+        let known = ledger.folder(self.triangle, self.target_corner, mailbox.as_str())?;
+        Ok(known.is_some_and(|known| known.logical == *folder))
     }
 
     /// Membership into the store first, then the ledger: repeated after a crash it is the same.

@@ -34,6 +34,27 @@ pub type Stood = (u32, Option<u64>, u32);
 
 type Tuple = (i64, String, String, i64, i32, i64, Option<i64>, i64);
 
+type Columns = (
+    folder::id,
+    folder::mailbox,
+    folder::logical,
+    folder::uidvalidity,
+    folder::generation,
+    folder::uidnext,
+    folder::highestmodseq,
+    folder::messages,
+);
+const COLUMNS: Columns = (
+    folder::id,
+    folder::mailbox,
+    folder::logical,
+    folder::uidvalidity,
+    folder::generation,
+    folder::uidnext,
+    folder::highestmodseq,
+    folder::messages,
+);
+
 fn known(tuple: Tuple) -> Result<KnownFolder> {
     let (id, mailbox, logical, uidvalidity, generation, uidnext, highestmodseq, messages) = tuple;
     Ok(KnownFolder {
@@ -61,18 +82,32 @@ impl Ledger {
                     .and(folder::corner.eq(corner.as_str())),
             )
             .order(folder::mailbox)
-            .select((
-                folder::id,
-                folder::mailbox,
-                folder::logical,
-                folder::uidvalidity,
-                folder::generation,
-                folder::uidnext,
-                folder::highestmodseq,
-                folder::messages,
-            ))
+            .select(COLUMNS)
             .load(&mut self.db)?;
         rows.into_iter().map(known).collect()
+    }
+
+    /// The folder of an account that bears a name on its server.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn folder(
+        &mut self,
+        triangle: &str,
+        corner: Corner,
+        mailbox: &str,
+    ) -> Result<Option<KnownFolder>> {
+        let row: Option<Tuple> = folder::table
+            .filter(
+                folder::triangle
+                    .eq(triangle)
+                    .and(folder::corner.eq(corner.as_str()))
+                    .and(folder::mailbox.eq(mailbox)),
+            )
+            .select(COLUMNS)
+            .first(&mut self.db)
+            .optional()?;
+        row.map(known).transpose()
     }
 
     /// Notes a folder that was not known.
