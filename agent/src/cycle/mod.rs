@@ -106,6 +106,8 @@ struct Round<'a> {
     target_link: Link,
     target_endpoint: Arc<Endpoint>,
     spares: Rc<Spares>,
+    /// Whether nothing has been mirrored yet, and nothing looked at.
+    first: bool,
     source: Seen,
     target: Seen,
     batches: Vec<Batch>,
@@ -174,6 +176,7 @@ impl<'a> Round<'a> {
             target_link,
             target_endpoint,
             spares: Rc::default(),
+            first: false,
             source: empty(Corner::Primary),
             target: empty(Corner::Standby),
             batches: Vec::new(),
@@ -184,15 +187,11 @@ impl<'a> Round<'a> {
             epoch,
             cut: Cut::default(),
         };
-        if !all
-            && site
-                .ledger
-                .borrow_mut()
-                .count_messages(&triangle.name, Corner::Primary.as_str())?
-                == 0
-        {
-            round.spares.open(&round.target_endpoint, round.writers());
-        }
+        let known = {
+            let mut ledger = site.ledger.borrow_mut();
+            ledger.count_messages(&triangle.name, Corner::Primary.as_str())?
+        };
+        round.first = !all && known == 0;
         round.look_again(all).await?;
         Ok(round)
     }
@@ -223,6 +222,12 @@ impl<'a> Round<'a> {
             primary: stands(&self.source),
             standby: stands(&self.target),
         };
+        if std::mem::take(&mut self.first) {
+            let folders = self.source.folders.values();
+            let messages = folders.filter_map(|f| usize::try_from(f.status?.messages).ok());
+            let writers = Execution::writers_for(messages.sum(), 0, self.writers());
+            self.spares.open(&self.target_endpoint, writers);
+        }
         tokio::try_join!(
             snapshot::list(&mut self.source_link, &mut self.source, all, &self.batches),
             snapshot::list(&mut self.target_link, &mut self.target, all, &self.batches),

@@ -97,7 +97,12 @@ impl Execution<'_> {
         source: &mut Link,
         prepared: impl Future<Output = Result<(), AgentError>>,
     ) -> Result<Done, AgentError> {
-        let writers = self.writers_for(plan);
+        let copies = plan.copies.values().flatten().map(|copy| copy.size);
+        let sends = plan.sends.values().flatten().map(|send| send.size);
+        let (count, bytes) = copies.chain(sends).fold((0, 0), |(count, bytes), size| {
+            (count + 1, bytes + to_usize(size))
+        });
+        let writers = Self::writers_for(count, bytes, self.writers);
         if writers == 0 {
             prepared.await?;
             return Ok(Done::default());
@@ -134,15 +139,10 @@ impl Execution<'_> {
         Ok(outcome.done)
     }
 
-    /// How many connections are worth their while.
-    fn writers_for(&self, plan: &Plan) -> usize {
-        let copies = plan.copies.values().flatten().map(|copy| copy.size);
-        let sends = plan.sends.values().flatten().map(|send| send.size);
-        let (count, bytes) = copies.chain(sends).fold((0, 0), |(count, bytes), size| {
-            (count + 1, bytes + to_usize(size))
-        });
-        let parcels = usize::div_ceil(count, PARCEL_MESSAGES).max(bytes / PARCEL_BYTES);
-        parcels.min(self.writers.max(1))
+    /// How many connections are worth their while, of `most`.
+    pub(crate) fn writers_for(messages: usize, bytes: usize, most: usize) -> usize {
+        let parcels = messages.div_ceil(PARCEL_MESSAGES);
+        parcels.max(bytes / PARCEL_BYTES).min(most)
     }
 
     /// Puts what was read into the store, journals it and hands it to the writers; then what the plan sends
