@@ -21,6 +21,10 @@ use maildreieck_api_spec::vocabulary::Depth;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+/// Threads for what waits for the disc or a name server. The store and the ledger's log take one each; the allocator
+/// keeps memory for every thread that there ever was.
+const BESIDE: usize = 2;
+
 fn main() -> ExitCode {
     // What SQLite and others write beside our files is nobody else's business either.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
     };
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(BESIDE)
         .build()
     {
         Ok(runtime) => runtime,

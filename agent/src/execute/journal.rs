@@ -23,25 +23,24 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Notes batches for a folder and the source rows that they carry.
-    pub(super) fn open_batches(
+    /// Notes batches for a folder and the source rows that they carry, durably.
+    pub(super) async fn open_batches(
         &self,
         folder: &TargetFolder,
-        batches: &[Vec<Item>],
+        contents: &[Vec<ContentId>],
         rows: &[NewRow],
     ) -> Result<Vec<i64>, AgentError> {
-        let contents: Vec<Vec<ContentId>> = batches
-            .iter()
-            .map(|items| items.iter().map(|i| i.content).collect())
-            .collect();
-        Ok(self.ledger.borrow_mut().open_batches(
-            self.triangle,
-            folder.known.id,
-            folder.uidnext,
-            &contents,
-            rows,
-            clock::now_s(),
-        )?)
+        let (ids, written) = {
+            let mut ledger = self.ledger.borrow_mut();
+            let (id, uidnext) = (folder.known.id, folder.uidnext);
+            let now = clock::now_s();
+            let ids = ledger.open_batches(self.triangle, id, uidnext, contents, rows, now)?;
+            (ids, ledger.written()?)
+        };
+        tokio::task::spawn_blocking(|| written.settle())
+            .await
+            .map_err(|_| AgentError::Internal("the ledger's work ended in a panic"))??;
+        Ok(ids)
     }
 
     /// Notes the copies that batches made. One whose UID the server did not tell is found by its content in

@@ -312,15 +312,7 @@ impl Execution<'_> {
                 .filter_map(|(_, at)| view.source_row(*at))
                 .map(|row| row.content)
                 .collect();
-            let now = clock::now_s();
-            let batch = self.ledger.borrow_mut().open_batches(
-                self.triangle,
-                to.known.id,
-                to.uidnext,
-                &[contents],
-                &[],
-                now,
-            )?;
+            let batch = self.open_batches(&to, &[contents], &[]).await?;
             let told = target.move_messages(&uids, &to.mailbox).await?;
             let there = told
                 .filter(|(validity, _)| *validity == to.known.uidvalidity)

@@ -61,6 +61,13 @@ pub(super) struct Parcel {
     pub items: Vec<Item>,
 }
 
+/// Messages of one folder that are in the store, and what the journal says of them.
+struct Kept {
+    logical: LogicalFolder,
+    items: Vec<Item>,
+    rows: Vec<NewRow>,
+}
+
 /// What came of it so far.
 #[derive(Default)]
 pub(super) struct Outcome {
@@ -120,13 +127,12 @@ impl Execution<'_> {
             while left.recv().await.is_some() {}
         };
         let staging = async {
-            let mut groups = groups;
-            if let Err(error) = prepared.await {
-                groups.close();
-                return Err(error);
-            }
-            self.stage(plan, groups, parcels_in, &budget, &outcome)
-                .await
+            prepared.await?;
+            // The store and the journal wait for the disc side by side.
+            let (kept_in, kept) = mpsc::channel::<Kept>(1);
+            let storing = self.keep_all(groups, kept_in);
+            let handing_on = self.hand_on(plan, kept, parcels_in, &budget, &outcome);
+            tokio::try_join!(storing, handing_on).map(|((), ())| ())
         };
         let reading = self.read_source(plan, source, &budget, groups_in);
         let (read, staged, ()) = tokio::join!(reading, staging, writing);
@@ -145,19 +151,35 @@ impl Execution<'_> {
         parcels.max(bytes / PARCEL_BYTES).min(most)
     }
 
-    /// Puts what was read into the store, journals it and hands it to the writers; then what the plan sends
-    /// from the store.
-    async fn stage(
+    /// Puts what was read into the store, and commits it.
+    async fn keep_all(
+        &self,
+        mut groups: mpsc::Receiver<Group>,
+        kept: mpsc::Sender<Kept>,
+    ) -> Result<(), AgentError> {
+        while let Some(group) = groups.recv().await {
+            if kept.send(self.keep(group).await?).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Journals what is stored and hands it to the writers; then what the plan sends from the store.
+    async fn hand_on(
         &self,
         plan: &Plan,
-        mut groups: mpsc::Receiver<Group>,
+        mut kept: mpsc::Receiver<Kept>,
         parcels: mpsc::Sender<Parcel>,
         budget: &Arc<Semaphore>,
         outcome: &RefCell<Outcome>,
     ) -> Result<(), AgentError> {
-        while let Some(group) = groups.recv().await {
-            let logical = group.logical.clone();
-            let (items, rows) = self.keep(group).await?;
+        while let Some(Kept {
+            logical,
+            items,
+            rows,
+        }) = kept.recv().await
+        {
             if !self.parcel_out(&logical, items, &rows, &parcels).await? {
                 return Ok(());
             }
@@ -190,7 +212,7 @@ impl Execution<'_> {
     }
 
     /// Octets and membership into the store, and committed.
-    async fn keep(&self, group: Group) -> Result<(Vec<Item>, Vec<NewRow>), AgentError> {
+    async fn keep(&self, group: Group) -> Result<Kept, AgentError> {
         let Group {
             logical,
             source,
@@ -200,6 +222,7 @@ impl Execution<'_> {
         let (mailbox, known) = self.source_folder(&logical)?;
         let (mailbox, uidvalidity) = (mailbox.as_str().to_owned(), known.uidvalidity);
         let triangle: Box<str> = self.triangle.into();
+        let folder = logical.clone();
         let store = move |store: &mut Store| {
             let mut kept = Vec::with_capacity(messages.len() + large.len());
             for (body, permit) in messages {
@@ -271,7 +294,11 @@ impl Execution<'_> {
                 load,
             });
         }
-        Ok((items, rows))
+        Ok(Kept {
+            logical: folder,
+            items,
+            rows,
+        })
     }
 
     pub(super) fn source_folder(
@@ -336,7 +363,11 @@ impl Execution<'_> {
         // Before it is sent: a run that is killed has spent it.
         let octets = split.iter().flatten().map(|item| u64::from(item.size));
         self.note_spent(octets.sum())?;
-        let batches = self.open_batches(&folder, &split, rows)?;
+        let contents: Vec<Vec<ContentId>> = split
+            .iter()
+            .map(|items| items.iter().map(|item| item.content).collect())
+            .collect();
+        let batches = self.open_batches(&folder, &contents, rows).await?;
         for (items, batch) in split.into_iter().zip(batches) {
             let parcel = Parcel {
                 logical: logical.clone(),

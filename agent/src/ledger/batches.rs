@@ -28,7 +28,7 @@ pub struct Batch {
 
 impl Ledger {
     /// Notes batches before they are sent to a folder, together with the source rows that they carry; their
-    /// numbers.
+    /// numbers. It is durable once [`Ledger::written`] is settled, and must not be sent before.
     ///
     /// # Errors
     /// The ledger cannot be written: then they must not be sent.
@@ -41,7 +41,7 @@ impl Ledger {
         rows: &[NewRow],
         now: i64,
     ) -> Result<Vec<i64>> {
-        self.transact(|db| {
+        self.transact_lightly(|db| {
             insert_rows(db, rows)?;
             let mut ids = Vec::with_capacity(contents.len());
             for contents in contents {

@@ -15,7 +15,9 @@ mod place;
 mod records;
 pub mod schema;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
@@ -62,6 +64,16 @@ pub enum LedgerError {
     /// A statement failed.
     #[error("the ledger: {0}; check that the data folder is writable and not full")]
     Statement(#[source] diesel::result::Error),
+    /// What was written cannot be made durable.
+    #[error(
+        "making the ledger's log {path} durable: {source}; check that the data folder is writable and not full"
+    )]
+    Durable {
+        /// The log.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A row that cannot be: the file was changed by somebody else.
     #[error(
         "the ledger holds a row that cannot be: {0}; it was damaged or changed by another program"
@@ -88,6 +100,28 @@ type Result<T> = std::result::Result<T, LedgerError>;
 /// The ledger of a site.
 pub struct Ledger {
     db: SqliteConnection,
+    /// SQLite's write-ahead log beside the file.
+    log_path: PathBuf,
+    log: Option<Arc<File>>,
+}
+
+/// What was written lightly up to a moment; see [`Ledger::written`].
+#[must_use = "nothing is durable before `settle`"]
+pub struct Written {
+    path: PathBuf,
+    log: Arc<File>,
+}
+
+impl Written {
+    /// Makes it durable, which takes as long as the disc does.
+    ///
+    /// # Errors
+    /// It cannot be: then it must not be built upon.
+    pub fn settle(self) -> Result<()> {
+        let Self { path, log } = self;
+        log.sync_data()
+            .map_err(|source| LedgerError::Durable { path, source })
+    }
 }
 
 impl Ledger {
@@ -121,7 +155,34 @@ impl Ledger {
             .map_err(|e| migrate(e.to_string()))?;
         db.batch_execute("PRAGMA synchronous = FULL")
             .map_err(|e| migrate(e.to_string()))?;
-        Ok(Self { db })
+        let mut log_path = path.as_os_str().to_owned();
+        log_path.push("-wal");
+        Ok(Self {
+            db,
+            log_path: log_path.into(),
+            log: None,
+        })
+    }
+
+    /// What has been written lightly by now, to be made durable elsewhere: waiting for the disc stops nothing else
+    /// then. SQLite does just this after each commit with `synchronous = FULL`; a log that was begun anew meanwhile
+    /// was brought into the database durably before.
+    ///
+    /// # Errors
+    /// The log cannot be opened.
+    pub fn written(&mut self) -> Result<Written> {
+        let path = self.log_path.clone();
+        let log = match &self.log {
+            Some(log) => Arc::clone(log),
+            None => {
+                let open = File::open(&path).map_err(|source| LedgerError::Durable {
+                    path: path.clone(),
+                    source,
+                })?;
+                Arc::clone(self.log.insert(Arc::new(open)))
+            }
+        };
+        Ok(Written { path, log })
     }
 
     /// One transaction that takes the write lock at once.
