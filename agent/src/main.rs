@@ -21,11 +21,27 @@ use maildreieck_api_spec::vocabulary::Depth;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-/// Threads for what waits for the disc or a name server. The store and the ledger's log take one each; the allocator
-/// keeps memory for every thread that there ever was.
+/// Threads for what waits for the disc or a name server. The store and the ledger's log take one each.
 const BESIDE: usize = 2;
 
+/// Has all threads share one heap. The system's allocator gives each its own and keeps what was freed in each: 51 MB
+/// where 43 MB do, in a first mirror of 5,000 messages, and no faster.
+#[cfg(target_env = "gnu")]
+#[expect(
+    unsafe_code,
+    reason = "there is no other way to say it to this allocator; called before there is a second thread"
+)]
+fn share_one_heap() {
+    use nix::libc::{M_ARENA_MAX, mallopt};
+    // SAFETY: it sets a number of the allocator, and no other thread is there to allocate meanwhile.
+    unsafe { mallopt(M_ARENA_MAX, 1) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn share_one_heap() {}
+
 fn main() -> ExitCode {
+    share_one_heap();
     // What SQLite and others write beside our files is nobody else's business either.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
