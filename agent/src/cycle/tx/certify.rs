@@ -1,0 +1,242 @@
+//! The certificate of a Tx, from what was seen and what was read back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+use maildreieck_api_spec::certificate::{
+    Certificate, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures, LARGEST, RepairCount,
+    UNANCHORED, verdict,
+};
+use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction};
+
+use super::read_back::Proved;
+use super::sight::Sight;
+use crate::clock;
+use crate::cycle::Round;
+use crate::error::AgentError;
+use crate::ledger::RepairRow;
+use crate::plan::identity::LogicalFolder;
+use crate::plan::reconcile::Difference;
+use crate::report::Proof;
+use crate::report::figures::{coverage, figures, folder_ref};
+use crate::snapshot::{Cut, Seen};
+
+impl Round<'_> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "everything that a certificate is made of"
+    )]
+    pub(super) fn conclude(
+        &self,
+        triangle_id: &str,
+        depth: Depth,
+        tx_at: DateTime<Utc>,
+        cut: &Cut,
+        sight: &Sight,
+        differences: Vec<Difference>,
+        proved: &Proved,
+    ) -> Result<Proof, AgentError> {
+        let name = &self.triangle.name;
+        let key = self.site.report_key();
+        let mut ledger = self.site.ledger.borrow_mut();
+        let state = ledger.triangle(name)?;
+        let repairs = ledger.open_repairs(name)?;
+        let new_tombstones = ledger.new_tombstones(name, state.last_tx_at.unwrap_or(0))?;
+        let now_at = clock::now().max(tx_at);
+        let mut coverage = [
+            (Corner::Primary, &sight.primary, proved.primary),
+            (Corner::Standby, &sight.standby, proved.standby),
+            (Corner::Store, &sight.store, proved.store),
+        ]
+        .map(|(corner, entries, now)| coverage(corner, entries, depth, now, now_at))
+        .to_vec();
+        for c in &mut coverage {
+            let refuses = |seen: &Seen| seen.corner == c.corner && seen.refused().next().is_some();
+            c.whole &= !refuses(&self.source) && !refuses(&self.target);
+        }
+        if let Some(primary) = coverage.first_mut() {
+            primary.whole &= depth != Depth::Content || !proved.broken_off;
+        }
+        let (primary, mut primary_folders) = figures(&sight.primary, key);
+        let (standby, mut standby_folders) = figures(&sight.standby, key);
+        let (store, mut store_folders) = figures(&sight.store, key);
+        let names: BTreeSet<LogicalFolder> = primary_folders
+            .keys()
+            .chain(standby_folders.keys())
+            .chain(store_folders.keys())
+            .cloned()
+            .collect();
+        let folders = names
+            .iter()
+            .map(|name| FolderFigures {
+                folder: folder_ref(name, key),
+                primary: primary_folders.remove(name),
+                standby: standby_folders.remove(name),
+                store: store_folders.remove(name),
+            })
+            .collect();
+        let whole = coverage.iter().all(|corner| corner.whole);
+        let verdict = verdict(whole, differences.iter().map(|d| (d.class, d.reason)));
+        let certificate = Certificate {
+            format: FORMAT.to_owned(),
+            triangle: triangle_id.to_owned(),
+            tx_at,
+            depth,
+            verdict,
+            direction: Direction::PrimaryToStandby,
+            epoch: self.epoch,
+            cut: cut_points(cut, key),
+            corners: Corners {
+                primary,
+                standby,
+                store,
+            },
+            folders,
+            differences: count_differences(&differences, key),
+            repairs: count_repairs(&repairs, tx_at, key),
+            new_tombstones,
+            coverage,
+            nonce: UNANCHORED.to_owned(),
+            configuration_hash: self.triangle.configuration_hash(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        // What differs is looked at again by the next mirror run, though nothing seems to have changed there.
+        let red: BTreeSet<&LogicalFolder> = differences
+            .iter()
+            .filter(|d| d.reason.is_none() || d.class == Class::Quarantined)
+            .map(|d| &d.folder)
+            .collect();
+        let again = self.source.folders.iter().chain(&self.target.folders);
+        let again: Vec<_> = again
+            .filter(|(name, _)| red.contains(name))
+            .map(|(_, f)| (f.known.id, None))
+            .collect();
+        ledger.settle(&again)?;
+        let reported: Vec<i64> = repairs.iter().map(|r| r.id).collect();
+        ledger.close_tx(name, tx_at.timestamp(), &reported)?;
+        Ok(Proof {
+            verdict,
+            tx_at,
+            differences,
+            refused: self.refused(),
+            repairs,
+            certificate,
+        })
+    }
+}
+
+fn cut_points(cut: &Cut, key: &[u8; 32]) -> Vec<CutPoint> {
+    [
+        (Corner::Primary, &cut.primary),
+        (Corner::Standby, &cut.standby),
+    ]
+    .into_iter()
+    .flat_map(|(corner, stands)| {
+        stands.iter().map(move |(name, stood)| CutPoint {
+            corner,
+            folder: folder_ref(name, key),
+            uidvalidity: stood.uidvalidity,
+            uidnext: stood.uidnext,
+            // Beyond that JSON would round it.
+            highestmodseq: stood.highestmodseq.filter(|modseq| *modseq <= LARGEST),
+        })
+    })
+    .collect()
+}
+
+fn count_differences(differences: &[Difference], key: &[u8; 32]) -> Vec<DifferenceCount> {
+    let mut counts = BTreeMap::new();
+    for d in differences {
+        *counts
+            .entry((d.class, d.corner, folder_ref(&d.folder, key), d.reason))
+            .or_insert(0) += d.count;
+    }
+    counts
+        .into_iter()
+        .map(|((class, corner, folder, reason), count)| DifferenceCount {
+            class,
+            corner,
+            folder,
+            reason,
+            count,
+        })
+        .collect()
+}
+
+fn count_repairs(repairs: &[RepairRow], tx_at: DateTime<Utc>, key: &[u8; 32]) -> Vec<RepairCount> {
+    let mut counts: BTreeMap<(Class, Corner, _), (u64, i64)> = BTreeMap::new();
+    for repair in repairs {
+        let (count, at) = counts
+            .entry((repair.class, repair.corner, folder_ref(&repair.folder, key)))
+            .or_default();
+        *count += 1;
+        *at = (*at).max(repair.at);
+    }
+    counts
+        .into_iter()
+        .filter_map(|((class, corner, folder), (count, at))| {
+            Some(RepairCount {
+                class,
+                corner,
+                folder,
+                // All came before; a clock that was set back since says otherwise.
+                at: DateTime::from_timestamp(at, 0)?.min(tx_at.trunc_subsecs(0)),
+                count,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::FolderStatus;
+    use crate::plan::identity::ContentId;
+    use crate::snapshot::Stands;
+
+    #[test]
+    fn repairs_came_before_the_proof() {
+        let tx_at = DateTime::from_timestamp(1_800_000_000, 250_000_000).unwrap();
+        let row = |id, at| RepairRow {
+            id,
+            class: Class::FlagsDiffer,
+            corner: Corner::Standby,
+            folder: LogicalFolder::from_stored("INBOX"),
+            content: ContentId::of(b"a"),
+            at,
+        };
+        let at = |rows: &[RepairRow]| {
+            let counts = count_repairs(rows, tx_at, &[7; 32]);
+            let said = |r: &RepairCount| {
+                assert_eq!(r.at.timestamp_subsec_nanos(), 0);
+                (r.count, r.at.timestamp())
+            };
+            counts.iter().map(said).collect::<Vec<_>>()
+        };
+        let (first, last) = (row(1, 1_799_999_000), row(2, 1_799_999_999));
+        assert_eq!(at(&[first.clone(), last]), [(2, 1_799_999_999)]);
+        // Mended when the clock ran an hour ahead.
+        assert_eq!(at(&[first, row(3, 1_800_003_600)]), [(2, 1_800_000_000)]);
+    }
+
+    #[test]
+    fn a_modseq_that_json_cannot_say_is_left_out() {
+        let modseq = |highestmodseq| {
+            let stood = FolderStatus {
+                uidvalidity: 1,
+                uidnext: 2,
+                highestmodseq,
+                messages: 1,
+            };
+            let cut = Cut {
+                primary: Stands::from([(LogicalFolder::from_stored("INBOX"), stood)]),
+                standby: Stands::new(),
+            };
+            cut_points(&cut, &[7; 32]).first().unwrap().highestmodseq
+        };
+        assert_eq!(modseq(None), None);
+        assert_eq!(modseq(Some(LARGEST)), Some(LARGEST));
+        assert_eq!(modseq(Some(LARGEST + 1)), None);
+        assert_eq!(modseq(Some(u64::MAX >> 1)), None);
+    }
+}
