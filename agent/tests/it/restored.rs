@@ -246,3 +246,42 @@ fn a_store_that_is_lost_when_a_folder_is_renamed_is_filled_in_one_run() {
     site.agent(&["reconcile", "--depth", "content"]).exits(0);
     assert_eq!(site.once().exits(0).repairs(), [""; 0]);
 }
+
+/// Which of equal messages was deleted and which moved nobody can tell; but each copy is one of theirs.
+#[test]
+fn an_older_data_folder_gives_each_of_equal_copies_its_reason() {
+    for whole in [true, false] {
+        let site = Site::new();
+        let mut primary = site.primary();
+        primary.create("Akten").unwrap();
+        for _ in 0..3 {
+            site.fill("INBOX", 1, 6);
+            site.fill("Akten", 1, 4);
+        }
+        site.once().exits(0);
+        let (data, kept) = (site.dir.path().join("data"), site.dir.path().join("kept"));
+        copy(&data, &kept);
+        let uids = Site::uids(&mut primary, "INBOX");
+        primary.delete("INBOX", &uids[..2]).unwrap();
+        site.once().exits(0);
+        let uids = Site::uids(&mut primary, "Akten");
+        primary.move_to("Akten", &uids[..5], "INBOX").unwrap();
+        site.once().exits(0);
+        if whole {
+            std::fs::remove_dir_all(&data).unwrap();
+            copy(&kept, &data);
+        } else {
+            lose_the_ledger(&site);
+            copy(&kept.join("ledger.db"), &data.join("ledger.db"));
+        }
+        for _ in 0..2 {
+            let said = site.once().exits(0);
+            assert_eq!(said.sent(), 0, "{whole}");
+            assert_eq!(
+                said.classes(),
+                ["(missing_at_primary standby)"; 2],
+                "{whole}"
+            );
+        }
+    }
+}

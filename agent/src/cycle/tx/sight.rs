@@ -13,7 +13,7 @@ use crate::plan::guard::{History, Lost};
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::names::excluded;
 use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume, waits};
-use crate::plan::view::{FolderId, Origin, Side};
+use crate::plan::view::{FolderId, Origin, Place, Side, Tombstone, View};
 use crate::snapshot::{Cut, Stands};
 
 /// How long a quarantine explains a difference, seconds.
@@ -116,7 +116,7 @@ impl Round<'_> {
             tombstones: view
                 .tombstones
                 .iter()
-                .map(|t| (t.folder.clone(), t.content, t.moved))
+                .map(|t| (lies_in(t, &view).clone(), t.content, t.moved))
                 .collect(),
             vanished: vanished
                 .into_iter()
@@ -158,6 +158,21 @@ impl Round<'_> {
             .collect();
         Ok(sight)
     }
+}
+
+/// Where a tombstone's copy lies, if it is there; else where its message was.
+fn lies_in<'a>(tombstone: &'a Tombstone, view: &'a View) -> &'a LogicalFolder {
+    let holds = |side: &Side, copy: Place| {
+        let uid = side
+            .shown
+            .binary_search_by_key(&copy.uid, |shown| shown.uid);
+        side.folder == copy.folder && side.generation == copy.generation && uid.is_ok()
+    };
+    let there = tombstone.copy.and_then(|copy| {
+        let mut pairs = view.pairs.iter();
+        pairs.find(|(_, pair)| pair.target.as_ref().is_some_and(|side| holds(side, copy)))
+    });
+    there.map_or(&tombstone.folder, |(name, _)| name)
 }
 
 fn shown_rows(side: &Side) -> BTreeSet<u32> {

@@ -385,7 +385,16 @@ impl<'a> Scene<'a> {
             lacking.extend(left.into_iter().map(|l| (folder, pair, l)));
         }
         // Each folder has taken what lies in it; what is left may be a copy that strayed.
-        if lacking.iter().any(|(.., l)| l.gone.is_some()) {
+        let vanished = self.vanished.values().flatten();
+        let vanished: Vec<Place> = vanished
+            .filter(|at| !found.places.contains(at))
+            .copied()
+            .collect();
+        let bereft = |at: &Place| {
+            let copy = self.row_at(*at).and_then(|row| row.copy);
+            copy.is_some_and(|copy| !self.is_shown(copy))
+        };
+        if lacking.iter().any(|(.., l)| l.gone.is_some()) || vanished.iter().any(bereft) {
             let mut free = Free::new();
             for (_, pair) in self.pairs() {
                 for (content, mut copies) in self.free_copies(pair) {
@@ -403,16 +412,24 @@ impl<'a> Scene<'a> {
                     !part.found_again(l, &mut free, here)
                 });
             }
+            // What is left of it may be the copy of a message that has vanished.
+            for source in vanished.iter().filter(|at| bereft(at)) {
+                if let Some(row) = self.row_at(*source)
+                    && let Some(from) = row.copy
+                    && let Some(to) = take(&mut free, row.content, Some(row.date))
+                {
+                    let source = *source;
+                    plan.records.push(Record::Strayed { source, from, to });
+                }
+            }
         }
         for (folder, pair, lacking) in &lacking {
             let mut part = self.part(folder, pair, &mut plan, &mut found);
             part.make(lacking);
         }
-        for source in self.vanished.values().flatten() {
-            if !found.places.contains(source) {
-                plan.records.push(Record::Tombstone { source: *source });
-                plan.lost.vanished += 1;
-            }
+        for source in vanished {
+            plan.records.push(Record::Tombstone { source });
+            plan.lost.vanished += 1;
         }
         let untouched = self.untouched.iter();
         plan.records

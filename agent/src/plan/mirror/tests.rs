@@ -1033,3 +1033,56 @@ fn renames_since_an_older_ledger_was_kept_are_followed() {
         );
     }
 }
+
+/// An older ledger, equal messages in two folders, and since then two were deleted and others moved.
+#[test]
+fn of_equal_messages_each_copy_keeps_an_owner_after_an_older_ledger_came_back() {
+    for (deleted, from, to) in [
+        ("INBOX", "A", "INBOX"),
+        ("INBOX", "INBOX", "A"),
+        ("A", "INBOX", "A"),
+    ] {
+        let mut w = World::new();
+        for folder in ["INBOX", "A"] {
+            for text in ["one", "two", "six", "ten"] {
+                for _ in 0..3 {
+                    w.source.deliver(folder, text);
+                }
+            }
+        }
+        w.settle();
+        let kept = w.keep_ledger();
+        w.source.delete(deleted, 1);
+        w.source.delete(deleted, 2);
+        w.settle();
+        for uid in 3..8 {
+            w.source.move_to(from, uid, to);
+        }
+        w.settle();
+        w.restore_ledger(&kept, false);
+        w.sent.clear();
+        w.settle();
+        assert_eq!(w.sent, [], "{deleted} {from} {to}");
+        let owned: BTreeSet<Place> = w
+            .source
+            .rows
+            .values()
+            .filter_map(|row| row.copy)
+            .chain(w.tombstones.iter().filter_map(|t| t.copy))
+            .collect();
+        for (name, mailbox) in &w.target.boxes {
+            for uid in mailbox.mails.keys() {
+                let known = w.target.known[name];
+                let at = Place {
+                    folder: known.folder,
+                    generation: known.generation,
+                    uid: *uid,
+                };
+                assert!(
+                    owned.contains(&at),
+                    "{deleted} {from} {to}: nobody's {name}:{uid}"
+                );
+            }
+        }
+    }
+}
