@@ -89,7 +89,7 @@ pub enum Command {
         /// The server.
         #[arg(long, value_name = "URL")]
         server: String,
-        /// The code, good once and for an hour.
+        /// The code, good once and for an hour; `-` reads it from standard input, where no process list shows it.
         #[arg(long, value_name = "CODE")]
         code: String,
         /// Give up the present enrolment and its keys.

@@ -322,6 +322,13 @@ async fn enrol(
         text: e.to_string(),
         code: if e.bad_usage() { 2 } else { 1 },
     })?;
+    let mut line = String::new();
+    let code = if code == "-" {
+        std::io::stdin().read_line(&mut line)?;
+        line.trim()
+    } else {
+        code
+    };
     let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
     let enrolled = api
         .enrol(code, env!("CARGO_PKG_VERSION"), &platform, replace)

@@ -25,6 +25,7 @@ pub struct Keys {
     nonces: hmac::Key,
     fingerprints: hmac::Key,
     personal: SecretBox<[u8; 32]>,
+    check: String,
 }
 
 impl Keys {
@@ -73,7 +74,14 @@ impl Keys {
             nonces: hmac::Key::new(hmac::HMAC_SHA256, &derive(secret, "nonce")),
             fingerprints: hmac::Key::new(hmac::HMAC_SHA256, &derive(secret, "fingerprint")),
             personal: SecretBox::new(Box::new(derive(secret, "personal"))),
+            check: hex::encode(derive(secret, "check")),
         }
+    }
+
+    /// By what the secret is known to a database: it tells nothing of it.
+    #[must_use]
+    pub fn check(&self) -> &str {
+        &self.check
     }
 
     /// The seal of a nonce.

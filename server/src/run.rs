@@ -49,10 +49,23 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 fn app(config: &Config, certificate_sha256: Option<String>) -> anyhow::Result<App> {
+    let db = Db::open(&config.database, config.connections)?;
+    let keys = Keys::open(&config.secrets_dir)?;
+    if !db
+        .is_served_with(keys.check())
+        .context("comparing the server's key")?
+    {
+        bail!(
+            "{} is another key than the one that this database has been served with: tokens, repeated requests and the \
+             personal fields of the audit chain need that one. Instances on one database share the file; put back the \
+             first one's",
+            config.secrets_dir.join("server.key").display()
+        );
+    }
     Ok(App::new(
-        Db::open(&config.database, config.connections)?,
+        db,
         Clock::System,
-        Keys::open(&config.secrets_dir)?,
+        keys,
         Settings {
             audience: config.public_url.clone(),
             certificate_sha256,

@@ -85,6 +85,7 @@ impl Round<'_> {
         if waiting.is_empty() {
             return Ok(None);
         }
+        self.note_spent()?;
         let (source, target) = (self.source_link.endpoint(), &self.target_endpoint);
         let (read, sent) = (
             waiting.first.filter(|first| first.read),

@@ -107,7 +107,7 @@ impl ImapError {
     }
 
     /// Whether the server says that the folder is not there: Dovecot goes on listing a parent that was deleted for
-    /// its children's sake. Dovecot says it in words alone, others by RFC 5530's code.
+    /// its children's sake. It says so in words alone, others by RFC 5530's code.
     #[must_use]
     pub fn says_it_is_not_there(&self) -> bool {
         let lower = self.text.to_ascii_lowercase();

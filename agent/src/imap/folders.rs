@@ -1,7 +1,7 @@
 //! Which folders an account has and where each stands: one round trip where the server can (RFC 5819),
 //! pipelined STATUS commands where it cannot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_imap::imap_proto::{MailboxDatum, NameAttribute, Response, StatusAttribute};
 
@@ -139,6 +139,11 @@ impl Link {
             .values()
             .filter(|folder| folder.selectable && folder.status.is_none());
         let lacking: Vec<Mailbox> = lacking.map(|folder| folder.mailbox.clone()).collect();
+        let parents: BTreeSet<Mailbox> = lacking
+            .iter()
+            .filter(|name| has_children(folders, name))
+            .cloned()
+            .collect();
         for some in lacking.chunks(AT_ONCE) {
             for (mailbox, status) in some.iter().zip(self.statuses(some).await?) {
                 let Some(folder) = folders.get_mut(mailbox) else {
@@ -146,7 +151,10 @@ impl Link {
                 };
                 match status {
                     Ok(status) => folder.status = Some(status),
-                    Err(error) if error.says_it_is_not_there() => folder.selectable = false,
+                    // Listed for its children's sake alone. Of any other that is listed nobody knows what it means.
+                    Err(error) if error.says_it_is_not_there() && parents.contains(mailbox) => {
+                        folder.selectable = false;
+                    }
                     Err(error) if error.refuses_folder() => folder.refused = Some(error),
                     Err(error) => return Err(error),
                 }
@@ -293,6 +301,16 @@ fn status_of(attributes: &[StatusAttribute]) -> Option<FolderStatus> {
         }
     }
     (seen == 7 && status.uidvalidity > 0 && status.uidnext > 0).then_some(status)
+}
+
+/// Whether folders are listed below this one.
+fn has_children(folders: &BTreeMap<Mailbox, Folder>, name: &Mailbox) -> bool {
+    let separator = folders.get(name).and_then(|folder| folder.separator);
+    let below = |other: &Mailbox| {
+        let rest = other.as_str().strip_prefix(name.as_str());
+        rest.is_some_and(|rest| separator.is_some_and(|separator| rest.starts_with(separator)))
+    };
+    folders.keys().any(below)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub enum ApiError {
         detail: String,
     },
     /// The server said no.
-    #[error("{action}: the server refused with {status}{}{}", words(.problem.as_deref()), refusal_advice(*.status))]
+    #[error("{action}: the server refused with {status}{}{}", words(.problem.as_deref()), refusal_advice(.action, *.status))]
     Refused {
         /// What was being done.
         action: &'static str,
@@ -177,8 +177,13 @@ fn advice(fault: Fault) -> &'static str {
     }
 }
 
-fn refusal_advice(status: u16) -> &'static str {
+/// What joining a server is called.
+pub(super) const ENROLLING: &str = "enrolling";
+
+fn refusal_advice(action: &str, status: u16) -> &'static str {
     match status {
+        // The server says what is wrong with a code.
+        401 | 403 if action == ENROLLING => "",
         401 | 403 => {
             "; the server does not take this agent any more: it was suspended, removed or enrolled anew, or a copy of its data folder runs elsewhere. Ask the provider; end the copy, if there is one, and enrol with a new code and --replace"
         }

@@ -188,7 +188,7 @@ impl ServerApi {
         platform: &str,
         replace: bool,
     ) -> Result<Enrolled, ApiError> {
-        let action = "enrolling";
+        let action = error::ENROLLING;
         let dir = &self.connection.data_dir;
         private_folder(dir).map_err(failed("making the folder", dir))?;
         if !replace && let Some((_, enrolment)) = self.files.load()? {

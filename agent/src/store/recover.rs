@@ -7,6 +7,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{AccessFlags, access};
+
 use super::error::{StoreError, io};
 use super::event::{Event, decode_batch};
 use super::frame::{self, FIRST_FRAME, Kind, Opener};
@@ -111,7 +113,16 @@ pub(super) fn index_for_reading(dir: &Path, key: &StoreKey) -> Result<Index, Sto
         });
     }
     let store_id = identify(dir, &numbers, key)?;
-    let mut index = Index::open(&index_path(dir), key, store_id, false)?.map_err(|_| {
+    let path = index_path(dir);
+    let mut index = Index::open(&path, key, store_id, false)?.map_err(|_| {
+        if access(dir, AccessFlags::W_OK).is_err() {
+            return StoreError::IndexOpen {
+                path,
+                detail: "its folder cannot be written, and SQLite reads it with a small file beside it: make the \
+                         folder writable, or copy the store to where it is"
+                    .to_owned(),
+            };
+        }
         StoreError::IndexDamaged {
             detail: "it is missing or cannot be opened",
         }

@@ -143,6 +143,15 @@ fn a_lost_store_and_a_renamed_folder_wait_together() {
     limit(&site, "primary", 25);
     let said = site.once().exits(3);
     assert_eq!(said.triangle()["pending"]["messages"], 15);
+    // The twenty were fetched within this hour, and count for a day.
+    let goes_on_at = said.triangle()["pending"]["goes_on_at"].as_str().unwrap();
+    let goes_on_at: chrono::DateTime<chrono::Utc> = goes_on_at.parse().unwrap();
+    let tx_at = said.triangle()["tx_at"].as_str().unwrap();
+    let tx_at: chrono::DateTime<chrono::Utc> = tx_at.parse().unwrap();
+    assert!(
+        goes_on_at - tx_at > chrono::TimeDelta::hours(23),
+        "{goes_on_at}"
+    );
     assert_eq!(said.classes(), vec!["pending store"; 15]);
     limit(&site, "primary", 1000);
     let said = site.once().exits(0);

@@ -202,6 +202,14 @@ fn a_refusal_of_a_folder_is_not_one_of_the_account() {
             3,
         ),
         (
+            "STATUS of a leaf that is listed and said not to be there",
+            script()
+                .capability(no_status)
+                .on("STATUS \"Alt\"", &no(gone)),
+            3,
+            3,
+        ),
+        (
             "not now",
             script().on("EXAMINE \"Alt\"", &no("[UNAVAILABLE] later")),
             1,

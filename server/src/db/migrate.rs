@@ -26,7 +26,14 @@ pub(super) fn run(conn: &mut Conn) -> anyhow::Result<()> {
             outcome
         }
     };
-    let count = outcome.map_err(|error| anyhow::anyhow!(error))?;
+    let count = outcome.map_err(|error| match error.to_string() {
+        text if text.contains("permission denied to create role") => anyhow::anyhow!(
+            "{text}: the database's user may not make the two roles that row security works with. Let an administrator \
+             make them once: CREATE ROLE maildreieck_run NOLOGIN; CREATE ROLE maildreieck_worker NOLOGIN; \
+             GRANT maildreieck_run, maildreieck_worker TO <that user>;"
+        ),
+        text => anyhow::anyhow!(text),
+    })?;
     tracing::info!(count, "tables are up to date");
     Ok(())
 }

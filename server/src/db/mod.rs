@@ -14,7 +14,10 @@ use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
-use diesel::{Connection, PgConnection, QueryResult, RunQueryDsl, SqliteConnection};
+use diesel::{
+    Connection, ExpressionMethods, PgConnection, QueryDsl, QueryResult, RunQueryDsl,
+    SqliteConnection,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::context::{Ctx, Scope};
@@ -195,6 +198,26 @@ impl Db {
             .build(Manager { url: url.clone() })
             .context("opening the pool of connections")?;
         Ok(Self { pool })
+    }
+
+    /// Whether the server's secret, known by `check`, is the one that this database has been served with from its
+    /// first start on.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub fn is_served_with(&self, check: &str) -> anyhow::Result<bool> {
+        use schema::server_key;
+        let mut conn = self.pool.get()?;
+        let known: String = on_each!(&mut *conn, |conn| {
+            diesel::insert_into(server_key::table)
+                .values((server_key::id.eq(1), server_key::key_check.eq(check)))
+                .on_conflict_do_nothing()
+                .execute(conn)?;
+            server_key::table
+                .select(server_key::key_check)
+                .first(conn)?
+        });
+        Ok(known == check)
     }
 
     /// Reads in one transaction, on a thread that may wait.

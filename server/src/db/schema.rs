@@ -182,6 +182,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    server_key (id) {
+        id -> Integer,
+        key_check -> Text,
+    }
+}
+
+diesel::table! {
     used_nonces (nonce_hash) {
         nonce_hash -> Text,
         expires_at -> Timestamp,

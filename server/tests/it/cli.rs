@@ -279,3 +279,27 @@ fn the_listener_speaks_tls_with_its_own_certificate() {
     });
     assert_eq!(text, r#"{"status":"ok"}"#);
 }
+
+#[test]
+fn another_key_than_the_databases_is_refused() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let url = format!(
+        "[database]\nurl = \"sqlite://{}/server.sqlite\"\n",
+        first.path().display()
+    );
+    let add = |folder: &Path, email: &str| {
+        let config = config(folder, &url);
+        let words = ["user", "add", "--config", &config, "--email", email];
+        let rest = ["--name", "Ada", "--provider-admin", "--password-stdin"];
+        run(&[words.as_slice(), rest.as_slice()].concat(), PASSWORD)
+    };
+    assert!(add(first.path(), "ada@x.example").status.success());
+    let refused = add(second.path(), "eva@x.example");
+    assert!(!refused.status.success());
+    let text = said(&refused);
+    assert!(text.contains("put back the first one's"), "{text}");
+    let key = |folder: &Path| folder.join("secrets/server.key");
+    std::fs::copy(key(first.path()), key(second.path())).unwrap();
+    let taken = add(second.path(), "eva@x.example");
+    assert!(taken.status.success(), "{}", said(&taken));
+}

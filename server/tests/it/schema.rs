@@ -6,7 +6,12 @@ use diesel::prelude::*;
 use crate::app::{Backend, TestApp, both};
 
 /// Tables that belong to no tenant; ARCHITECTURE.md lists them too.
-pub const GLOBAL: [&str; 3] = ["__diesel_schema_migrations", "used_nonces", "users"];
+pub const GLOBAL: [&str; 4] = [
+    "__diesel_schema_migrations",
+    "server_key",
+    "used_nonces",
+    "users",
+];
 
 #[derive(QueryableByName)]
 struct Row {
@@ -115,6 +120,7 @@ both! {
             runs: agent_id kind outcome received_at received_id report report_hash run_id site_id tenant_id triangle_id verdict
             schedule_lines: cron kind schedule_id set_at tenant_id timezone triangle_id
             schedules: cron grace_min kind next_due_at schedule_id tenant_id timezone triangle_id
+            server_key: id key_check
             sites: agent_id assignment_version created_at name site_id tenant_id version
             tenants: created_at grace_min language name report_to tenant_id timezone version
             triangles: created_at exclude_folders grace_min name primary_account_id site_id standby_account_id standby_prefix tenant_id triangle_id version
