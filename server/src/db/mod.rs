@@ -188,7 +188,10 @@ impl Db {
         if let Url::Sqlite(path) = url {
             create_private(path).with_context(|| format!("creating {path}"))?;
         }
-        let mut first = establish(url).context("opening the database")?;
+        let mut first = establish(url).with_context(|| match url {
+            Url::Sqlite(path) => format!("opening the database {path}"),
+            Url::Postgres(_) => "opening the database".to_owned(),
+        })?;
         migrate::run(&mut first).context("bringing the tables up to date")?;
         let pool = Pool::builder()
             .max_size(connections)
