@@ -34,27 +34,6 @@ pub type Stood = (u32, Option<u64>, u32);
 
 type Tuple = (i64, String, String, i64, i32, i64, Option<i64>, i64);
 
-type Columns = (
-    folder::id,
-    folder::mailbox,
-    folder::logical,
-    folder::uidvalidity,
-    folder::generation,
-    folder::uidnext,
-    folder::highestmodseq,
-    folder::messages,
-);
-const COLUMNS: Columns = (
-    folder::id,
-    folder::mailbox,
-    folder::logical,
-    folder::uidvalidity,
-    folder::generation,
-    folder::uidnext,
-    folder::highestmodseq,
-    folder::messages,
-);
-
 fn known(tuple: Tuple) -> Result<KnownFolder> {
     let (id, mailbox, logical, uidvalidity, generation, uidnext, highestmodseq, messages) = tuple;
     Ok(KnownFolder {
@@ -75,16 +54,7 @@ impl Ledger {
     /// # Errors
     /// The ledger cannot be read.
     pub fn folders(&mut self, triangle: &str, corner: Corner) -> Result<Vec<KnownFolder>> {
-        let rows: Vec<Tuple> = folder::table
-            .filter(
-                folder::triangle
-                    .eq(triangle)
-                    .and(folder::corner.eq(corner.as_str())),
-            )
-            .order(folder::mailbox)
-            .select(COLUMNS)
-            .load(&mut self.db)?;
-        rows.into_iter().map(known).collect()
+        self.folders_of(triangle, corner, None)
     }
 
     /// The folder of an account that bears a name on its server.
@@ -97,17 +67,35 @@ impl Ledger {
         corner: Corner,
         mailbox: &str,
     ) -> Result<Option<KnownFolder>> {
-        let row: Option<Tuple> = folder::table
-            .filter(
-                folder::triangle
-                    .eq(triangle)
-                    .and(folder::corner.eq(corner.as_str()))
-                    .and(folder::mailbox.eq(mailbox)),
-            )
-            .select(COLUMNS)
-            .first(&mut self.db)
-            .optional()?;
-        row.map(known).transpose()
+        Ok(self.folders_of(triangle, corner, Some(mailbox))?.pop())
+    }
+
+    fn folders_of(
+        &mut self,
+        triangle: &str,
+        corner: Corner,
+        mailbox: Option<&str>,
+    ) -> Result<Vec<KnownFolder>> {
+        let mut query = folder::table
+            .filter(folder::triangle.eq(triangle))
+            .filter(folder::corner.eq(corner.as_str()))
+            .order(folder::mailbox)
+            .select((
+                folder::id,
+                folder::mailbox,
+                folder::logical,
+                folder::uidvalidity,
+                folder::generation,
+                folder::uidnext,
+                folder::highestmodseq,
+                folder::messages,
+            ))
+            .into_boxed();
+        if let Some(mailbox) = mailbox {
+            query = query.filter(folder::mailbox.eq(mailbox));
+        }
+        let rows: Vec<Tuple> = query.load(&mut self.db)?;
+        rows.into_iter().map(known).collect()
     }
 
     /// Notes a folder that was not known.

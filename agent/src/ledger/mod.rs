@@ -110,6 +110,8 @@ pub struct Ledger {
 pub struct Written {
     path: PathBuf,
     log: Arc<File>,
+    /// Whether the log may be new, and its name not durable yet.
+    new: bool,
 }
 
 impl Written {
@@ -118,9 +120,11 @@ impl Written {
     /// # Errors
     /// It cannot be: then it must not be built upon.
     pub fn settle(self) -> Result<()> {
-        let Self { path, log } = self;
-        log.sync_data()
-            .map_err(|source| LedgerError::Durable { path, source })
+        let Self { path, log, new } = self;
+        let folder = path.parent().filter(|_| new);
+        let name = || folder.map_or(Ok(()), |folder| File::open(folder)?.sync_all());
+        let done = log.sync_data().and_then(|()| name());
+        done.map_err(|source| LedgerError::Durable { path, source })
     }
 }
 
@@ -172,6 +176,7 @@ impl Ledger {
     /// The log cannot be opened.
     pub fn written(&mut self) -> Result<Written> {
         let path = self.log_path.clone();
+        let new = self.log.is_none();
         let log = match &self.log {
             Some(log) => Arc::clone(log),
             None => {
@@ -182,7 +187,7 @@ impl Ledger {
                 Arc::clone(self.log.insert(Arc::new(open)))
             }
         };
-        Ok(Written { path, log })
+        Ok(Written { path, log, new })
     }
 
     /// One transaction that takes the write lock at once.
