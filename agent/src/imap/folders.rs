@@ -306,11 +306,12 @@ fn status_of(attributes: &[StatusAttribute]) -> Option<FolderStatus> {
 /// Whether folders are listed below this one.
 fn has_children(folders: &BTreeMap<Mailbox, Folder>, name: &Mailbox) -> bool {
     let separator = folders.get(name).and_then(|folder| folder.separator);
-    let below = |other: &Mailbox| {
-        let rest = other.as_str().strip_prefix(name.as_str());
-        rest.is_some_and(|rest| separator.is_some_and(|separator| rest.starts_with(separator)))
-    };
-    folders.keys().any(below)
+    let above =
+        separator.and_then(|separator| Mailbox::new(&format!("{}{separator}", name.as_str())));
+    above.is_some_and(|above| {
+        let next = folders.range(&above..).next();
+        next.is_some_and(|(next, _)| next.as_str().starts_with(above.as_str()))
+    })
 }
 
 #[cfg(test)]
