@@ -425,9 +425,7 @@ fn check_generation(
     let known = &mut folder.known;
     let status = listing.status;
     let top = rows.rows.keys().next_back().copied().unwrap_or(0);
-    let went_back = status.uidnext < known.uidnext
-        || (top > 0 && status.uidnext <= top)
-        || matches!((status.highestmodseq, known.highestmodseq), (Some(now), Some(before)) if now < before);
+    let went_back = went_back(status, known, top);
     let mut renewed = status.uidvalidity != known.uidvalidity || (went_back && !folder.renewed);
     let mut listed_as = Vec::new();
     for shown in &listing.messages {
@@ -461,6 +459,45 @@ fn check_generation(
     Ok(false)
 }
 
+/// Whether a folder whose highest known UID is `top` stands before where it stood.
+fn went_back(status: FolderStatus, known: &KnownFolder, top: u32) -> bool {
+    status.uidnext < known.uidnext
+        || (top > 0 && status.uidnext <= top)
+        || matches!((status.highestmodseq, known.highestmodseq), (Some(now), Some(before)) if now < before)
+}
+
+/// Whether a folder and its counterpart are at rest; see [`at_rest`](crate::plan::rest::at_rest).
+fn at_rest(
+    ledger: &mut Ledger,
+    source: &SeenFolder,
+    target: &SeenFolder,
+    tombstones: &[Tombstone],
+    refused: &BTreeSet<String>,
+) -> Result<bool, AgentError> {
+    let mut copies = 0;
+    for side in [source, target] {
+        let Some(status) = side.status else {
+            return Ok(false);
+        };
+        let shown = side.listing.as_ref().map(|l| l.messages.as_slice());
+        let top = shown.and_then(<[Shown]>::last).map_or(0, |last| last.uid);
+        let same = status.uidvalidity == side.known.uidvalidity;
+        if shown.is_some() && (!same || went_back(status, &side.known, top)) {
+            return Ok(false);
+        }
+        match ledger.known_as_shown(&side.known, shown)? {
+            Some(count) => copies = count,
+            None => return Ok(false),
+        }
+    }
+    let here = |copy: &Place| {
+        copy.folder == target.known.id && copy.generation == target.known.generation
+    };
+    let buried = tombstones.iter().filter_map(|t| t.copy.filter(here));
+    let buried: Vec<u32> = buried.map(|copy| copy.uid).collect();
+    Ok(ledger.at_rest(&source.known, &target.known, copies, &buried, refused)?)
+}
+
 fn side(ledger: &mut Ledger, folder: &mut SeenFolder) -> Result<Side, AgentError> {
     let mut known = ledger.rows(folder.known.id, folder.known.generation)?;
     if check_generation(ledger, folder, &known)? {
@@ -469,14 +506,7 @@ fn side(ledger: &mut Ledger, folder: &mut SeenFolder) -> Result<Side, AgentError
     let shown = match &folder.listing {
         Some(listing) => listing
             .messages
-            .iter()
-            .map(|m| Shown {
-                uid: m.uid,
-                size: m.size,
-                date: m.date,
-                flags: m.flags.clone(),
-            })
-            .collect(),
+            .clone(),
         None if folder.status.is_none() => Vec::new(),
         None => known
             .rows
@@ -548,13 +578,15 @@ fn close_both(
 }
 
 /// The planner's view: folders that changed on neither side are left out, but for those whose copies lie in
-/// one that did, and the other way round; and folders that are closed, whatever changed.
+/// one that did, and the other way round; and folders that are closed, whatever changed. Those at rest are left out
+/// too, unless `all` are wanted.
 pub fn view(
     ledger: &mut Ledger,
     choice: Choice<'_>,
     source: &mut Seen,
     target: &mut Seen,
     target_moves: bool,
+    all: bool,
 ) -> Result<View, AgentError> {
     let tombstones = ledger.tombstones(choice.triangle)?;
     close_both(ledger, choice, &tombstones, source, target)?;
@@ -570,13 +602,25 @@ pub fn view(
         from.is_some_and(moved) || to.is_some_and(moved) || from.is_some() && to.is_none()
     };
     let mut changed: BTreeSet<LogicalFolder> = names.iter().filter(changed).cloned().collect();
+    let refused_keywords = ledger.refused_keywords(choice.triangle, target.corner)?;
     if !changed.is_empty() {
-        let links = links(
-            ledger.strayed(choice.triangle)?,
-            &tombstones,
-            source,
-            target,
-        );
+        let strayed = ledger.strayed(choice.triangle)?;
+        let links = links(strayed, &tombstones, source, target);
+        if !all {
+            let mut moved = BTreeSet::new();
+            for name in changed {
+                let rest = match (source.folders.get(&name), target.folders.get(&name)) {
+                    (Some(from), Some(to)) => {
+                        at_rest(ledger, from, to, &tombstones, &refused_keywords)?
+                    }
+                    _ => false,
+                };
+                if !rest {
+                    moved.insert(name);
+                }
+            }
+            changed = moved;
+        }
         add_linked(&mut changed, &links);
     }
     let target_whole = target
@@ -598,7 +642,7 @@ pub fn view(
         target_whole,
         target_moves,
         pop_delete: choice.pop_delete,
-        refused_keywords: ledger.refused_keywords(choice.triangle, target.corner)?,
+        refused_keywords,
     })
 }
 

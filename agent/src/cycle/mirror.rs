@@ -220,6 +220,7 @@ impl Round<'_> {
             &mut self.source,
             &mut self.target,
             moves,
+            false,
         )
     }
 

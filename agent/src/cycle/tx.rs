@@ -134,6 +134,7 @@ impl Round<'_> {
             &mut self.source,
             &mut self.target,
             false,
+            true,
         )
     }
 

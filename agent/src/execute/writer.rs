@@ -3,10 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use futures::FutureExt as _;
 use maildreieck_api_spec::vocabulary::Class;
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 
 use super::Execution;
 use super::transfer::{Item, Outcome, Parcel, to_usize};
@@ -18,9 +19,14 @@ use crate::snapshot::TargetFolder;
 
 /// APPENDs sent and not answered yet, the open one included.
 const AHEAD: usize = 3;
-/// What one APPEND holds at most.
-const COMMAND_BYTES: usize = 2 << 20;
-const COMMAND_MESSAGES: usize = 128;
+/// What one APPEND holds at most. A server takes a command's messages together: many of them cost it one look at
+/// the folder, which a Maildir of many messages makes slow.
+const COMMAND_BYTES: usize = 16 << 20;
+const COMMAND_MESSAGES: usize = 1024;
+/// How long one is fed at most: what a cut connection has sent in vain.
+const COMMAND_TIME: Duration = Duration::from_secs(5);
+/// And how long it waits for more.
+const COMMAND_WAIT: Duration = Duration::from_millis(250);
 /// Failed connections of one writer at most.
 const STRIKES: u32 = 3;
 
@@ -33,6 +39,8 @@ struct Flight {
     batches: Vec<i64>,
     items: Vec<(Item, AppendTag)>,
     bytes: usize,
+    /// When its command is ended at the latest.
+    until: Instant,
 }
 
 impl Flight {
@@ -41,12 +49,16 @@ impl Flight {
         self.logical == parcel.logical
             && self.items.len() + parcel.items.len() <= COMMAND_MESSAGES
             && self.bytes < COMMAND_BYTES
+            && Instant::now() < self.until
     }
 }
 
 enum Happened {
     Parcel(Option<Parcel>),
+    /// The oldest command is answered, or there are so many that its answer is waited for.
     Answered,
+    /// The open command has been fed long enough, or waited for more.
+    Enough,
 }
 
 impl Execution<'_> {
@@ -82,77 +94,72 @@ impl Execution<'_> {
             return Ok(());
         }
         let mut flights: VecDeque<Flight> = VecDeque::new();
-        // Whether the last of them may still grow.
-        let mut open = false;
         loop {
-            let happened = self.next(&mut link, &flights, &mut open, parcels).await?;
-            match happened {
+            match self.next(&mut link, &flights, parcels).await? {
                 Happened::Parcel(Some(parcel)) => {
                     if outcome.borrow().fatal.is_some() {
                         return Ok(());
                     }
                     let touched = parcel.logical.clone();
                     outcome.borrow_mut().done.touched.insert(touched);
-                    let grows = open && flights.back().is_some_and(|f| f.takes(&parcel));
+                    let takes = flights.back().is_some_and(|f| f.takes(&parcel));
+                    let grows = link.append_is_open() && takes;
                     if !grows {
                         link.end_append().await?;
                     }
-                    open = link.takes_batches();
                     self.send(&mut link, &mut flights, grows, parcel).await?;
-                    if !open {
+                    if !link.takes_batches() {
                         link.end_append().await?;
                     }
                 }
                 Happened::Parcel(None) if flights.is_empty() => break,
                 // What is in flight is in doubt; on a server that is silent nobody waits for it twice.
                 Happened::Parcel(None) if outcome.borrow().went_silent() => return Ok(()),
-                Happened::Parcel(None) | Happened::Answered => {
-                    if open {
-                        link.end_append().await?;
-                        open = false;
-                    }
-                    if let Some(flight) = flights.pop_front() {
-                        self.land(&mut link, flight, outcome).await?;
-                    }
+                Happened::Enough => link.end_append().await?,
+                Happened::Parcel(None) => {
+                    link.end_append().await?;
+                    self.land_oldest(&mut link, &mut flights, outcome).await?;
                 }
+                Happened::Answered => self.land_oldest(&mut link, &mut flights, outcome).await?,
             }
         }
         link.logout().await;
         Ok(())
     }
 
-    /// Waits for a parcel, or for the answer to the oldest command; and ends the open one where nothing comes to
-    /// feed it with.
+    /// Waits for a parcel, for the answer to the oldest command, or until the open one is to end.
     async fn next(
         &self,
         link: &mut Link,
         flights: &VecDeque<Flight>,
-        open: &mut bool,
         parcels: &Parcels,
     ) -> Result<Happened, AgentError> {
-        let take = async { Happened::Parcel(parcels.lock().await.recv().await) };
-        let Some((_, tag)) = flights.front().and_then(|flight| flight.items.first()) else {
-            return Ok(take.await);
-        };
         if flights.len() > AHEAD {
             return Ok(Happened::Answered);
         }
-        tokio::pin!(take);
-        if *open {
-            // One turn for what waits already; else the command ends here.
-            if let Some(happened) = take.as_mut().now_or_never() {
-                return Ok(happened);
+        let open = flights.back().filter(|_| link.append_is_open());
+        let until = open.map(|flight| flight.until.min(Instant::now() + COMMAND_WAIT));
+        let enough = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
             }
-            link.end_append().await?;
-            *open = false;
-        }
+            Happened::Enough
+        };
+        // The open command itself is not answered before it ends.
+        let ended = flights.len() - usize::from(open.is_some());
+        let oldest = flights.front().filter(|_| ended > 0);
+        let answered = async {
+            match oldest.and_then(|flight| flight.items.first()) {
+                Some((_, tag)) => link.answered(tag).await.map(|()| Happened::Answered),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            happened = take => Ok(happened),
-            answered = link.answered(tag) => {
-                answered?;
-                Ok(Happened::Answered)
-            }
+            parcel = async { parcels.lock().await.recv().await } => Ok(Happened::Parcel(parcel)),
+            answered = answered => Ok(answered?),
+            enough = enough => Ok(enough),
         }
     }
 
@@ -171,6 +178,7 @@ impl Execution<'_> {
                 batches: Vec::new(),
                 items: Vec::with_capacity(parcel.items.len()),
                 bytes: 0,
+                until: Instant::now() + COMMAND_TIME,
             });
         }
         let Some(flight) = flights.back_mut() else {
@@ -206,6 +214,18 @@ impl Execution<'_> {
             octets: &load.octets,
         };
         Ok(link.add(&folder.mailbox, append, shapes).await?)
+    }
+
+    async fn land_oldest(
+        &self,
+        link: &mut Link,
+        flights: &mut VecDeque<Flight>,
+        outcome: &RefCell<Outcome>,
+    ) -> Result<(), AgentError> {
+        match flights.pop_front() {
+            Some(flight) => self.land(link, flight, outcome).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes the answers to a flight, and sends again in parts what was refused.
@@ -358,6 +378,7 @@ impl Execution<'_> {
                         batches: vec![batch],
                         items: vec![(item, tag)],
                         bytes: 0,
+                        until: Instant::now(),
                     };
                     self.land(link, flight, outcome).await?;
                 }

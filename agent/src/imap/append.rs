@@ -225,6 +225,12 @@ impl Link {
         Err(self.error(Kind::Bad, "APPEND", text))
     }
 
+    /// Whether there is an APPEND that may be fed with more.
+    #[must_use]
+    pub fn append_is_open(&self) -> bool {
+        self.appending.is_some()
+    }
+
     /// Ends the APPEND that is open, if there is one.
     ///
     /// # Errors

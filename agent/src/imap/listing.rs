@@ -9,20 +9,8 @@ use super::error::{ImapError, Kind};
 use super::folders::FolderStatus;
 use super::link::{Link, in_folder};
 use super::wire::{Mailbox, parse_date_time};
-use crate::plan::identity::{Flags, InternalDate, Keyword};
-
-/// One message as a listing shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// UID.
-    pub uid: u32,
-    /// RFC822.SIZE, octets.
-    pub size: u32,
-    /// INTERNALDATE.
-    pub date: InternalDate,
-    /// Flags and keywords.
-    pub flags: Flags,
-}
+use crate::plan::identity::{Flags, Keyword};
+use crate::plan::view::Shown;
 
 /// A folder's messages, ascending by UID, and where the folder stood when they were listed.
 #[derive(Debug, Clone)]
@@ -30,7 +18,7 @@ pub struct Listing {
     /// Where it stood.
     pub status: FolderStatus,
     /// Every message.
-    pub messages: Vec<Listed>,
+    pub messages: Vec<Shown>,
 }
 
 /// What opening a mailbox told.
@@ -234,7 +222,7 @@ impl Link {
 
 /// One FETCH response of a listing. A response without size and date is an update of flags that the server
 /// sent by itself; one with a part of them lacks what was asked for.
-fn take_row(attributes: &[AttributeValue<'_>], messages: &mut Vec<Listed>) -> Result<(), String> {
+fn take_row(attributes: &[AttributeValue<'_>], messages: &mut Vec<Shown>) -> Result<(), String> {
     let (mut uid, mut size, mut date, mut flags) = (None, None, None, None);
     for attribute in attributes {
         match attribute {
@@ -251,7 +239,7 @@ fn take_row(attributes: &[AttributeValue<'_>], messages: &mut Vec<Listed>) -> Re
     }
     match (uid, size, date, flags) {
         (Some(uid), Some(size), Some(date), Some(flags)) => {
-            messages.push(Listed {
+            messages.push(Shown {
                 uid,
                 size,
                 date,

@@ -119,18 +119,22 @@ fn row(tuple: MessageTuple) -> Result<Row> {
         size: unsigned(tuple.size)?,
         date: InternalDate(tuple.date),
         flags: tuple.flags.parse().unwrap_or_default(),
-        origin: match tuple.origin {
-            3 => Origin::Strayed,
-            2 => Origin::Written,
-            1 => Origin::Preexisting,
-            _ => Origin::Foreign,
-        },
+        origin: origin_of(tuple.origin),
         member: tuple.member.as_deref().and_then(MemberId::from_slice),
         copy: copy_of(tuple.copy_folder, tuple.copy_generation, tuple.copy_uid)?,
         put_backs: u32::try_from(tuple.put_backs).unwrap_or(u32::MAX),
         quarantined: false,
         verified_at: tuple.verified_at,
     })
+}
+
+pub(super) fn origin_of(number: i32) -> Origin {
+    match number {
+        3 => Origin::Strayed,
+        2 => Origin::Written,
+        1 => Origin::Preexisting,
+        _ => Origin::Foreign,
+    }
 }
 
 fn origin_number(origin: Origin) -> i32 {

@@ -13,6 +13,7 @@ mod limits;
 mod messages;
 mod place;
 mod records;
+mod rest;
 pub mod schema;
 
 use std::fs::File;

@@ -9,4 +9,5 @@ pub mod identity;
 pub mod mirror;
 pub mod names;
 pub mod reconcile;
+pub mod rest;
 pub mod view;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::super::*;
 use crate::plan::identity::MemberId;
+use crate::plan::rest::{Copied, Linked, at_rest};
 use crate::plan::view::{Origin, Pair, Row, Shown, Side, Tombstone, add_linked};
 
 /// A message in an account.
@@ -215,6 +216,47 @@ impl Account {
     }
 }
 
+/// Whether a pair is at rest, as the snapshot finds it.
+fn rests(pair: &Pair, tombstones: &[Tombstone], refused: &BTreeSet<String>) -> bool {
+    let (Some(source), Some(target)) = (&pair.source, &pair.target) else {
+        return false;
+    };
+    let as_known = |side: &Side| {
+        let shown = |(uid, row): (&u32, &Row)| Shown {
+            uid: *uid,
+            size: row.size,
+            date: row.date,
+            flags: row.flags.clone(),
+        };
+        let rows: Vec<Shown> = side.rows.iter().map(shown).collect();
+        let quarantined = side.rows.values().any(|row| row.quarantined);
+        !side.gone && side.stale.is_empty() && !quarantined && rows == side.shown
+    };
+    let here = |copy: &Place| {
+        copy.folder == target.folder && copy.generation == target.generation
+    };
+    let copied = |row: &Row| {
+        let at = row.copy.filter(here)?;
+        let copy = target.rows.get(&at.uid)?;
+        (copy.content == row.content).then(|| Copied {
+            uid: at.uid,
+            flags: copy.flags.clone(),
+            origin: copy.origin,
+        })
+    };
+    let linked = source.rows.values().map(|row| {
+        Ok::<_, std::convert::Infallible>(Linked {
+            flags: row.flags.clone(),
+            copy: copied(row),
+        })
+    });
+    let buried = tombstones.iter().filter_map(|t| t.copy.filter(here));
+    let buried: Vec<u32> = buried.map(|copy| copy.uid).collect();
+    as_known(source)
+        && as_known(target)
+        && at_rest(linked, target.rows.len(), &buried, refused).unwrap()
+}
+
 fn size(mail: &Mail) -> u32 {
     u32::try_from(mail.text.len()).unwrap()
 }
@@ -277,7 +319,21 @@ impl World {
         }
     }
 
+    /// What the planner sees, without the folders that are at rest.
     pub fn view(&mut self) -> View {
+        let mut view = self.whole_view();
+        let resting = |pair: &Pair| rests(pair, &view.tombstones, &view.refused_keywords);
+        let pairs = view.pairs.iter();
+        let mut moved: BTreeSet<LogicalFolder> = pairs
+            .filter(|(_, pair)| !resting(pair))
+            .map(|(name, _)| name.clone())
+            .collect();
+        add_linked(&mut moved, &self.links());
+        view.pairs.retain(|name, _| moved.contains(name));
+        view
+    }
+
+    fn whole_view(&mut self) -> View {
         self.source.learn();
         self.target.learn();
         let names: BTreeSet<&String> = self
@@ -361,13 +417,14 @@ impl World {
     }
 
     pub fn next(&mut self) -> Next {
-        let view = self.view();
-        plan(
-            &view,
-            self.guard,
-            History::default(),
-            self.confirmed.as_deref(),
-        )
+        let (whole, view) = (self.whole_view(), self.view());
+        let plan = |view: &View| {
+            let confirmed = self.confirmed.as_deref();
+            plan(view, self.guard, History::default(), confirmed)
+        };
+        let next = plan(&view);
+        assert_eq!(next, plan(&whole), "a folder was not at rest: {self:#?}");
+        next
     }
 
     /// Plans and carries out once; what was planned, as text.
