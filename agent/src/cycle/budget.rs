@@ -80,7 +80,8 @@ impl Round<'_> {
         Ok(ledger.spend(&endpoint.account(), endpoint.meter.take(), clock::now_s())?)
     }
 
-    /// What waits for a budget, and when the first of it has room again in each account that it concerns.
+    /// What waits for a budget, and when the first of it has room again in each account that it concerns; what waits
+    /// for room on the standby.
     pub(super) fn pending(&self, waiting: Waiting) -> Result<Option<Pending>, AgentError> {
         if waiting.is_empty() {
             return Ok(None);
@@ -109,6 +110,7 @@ impl Round<'_> {
             messages: waiting.messages,
             bytes: waiting.bytes,
             goes_on_at: goes_on.and_then(|at| DateTime::from_timestamp(at, 0)),
+            full: self.full(waiting.homeless),
         }))
     }
 }

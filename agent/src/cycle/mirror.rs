@@ -155,8 +155,9 @@ impl Round<'_> {
                 }
                 Next::Rename(_) => return Ok(mirrored),
                 Next::Act(mut plan) => {
+                    self.ask_room(&plan).await?;
                     let (source, target) = self.left()?;
-                    waiting = within(&mut plan, source, target);
+                    waiting = within(&mut plan, source, target, &self.room);
                     if dry_run {
                         mirrored.dry_run = Some(plan);
                         return Ok(mirrored);
@@ -172,6 +173,7 @@ impl Round<'_> {
                     }
                     self.site.progress.say(format!("{name}: mirroring"));
                     self.refill_for(&plan).await?;
+                    self.room_is_told = false;
                     let (done, folders) = self.act(&plan, &view).await?;
                     mirrored.volume.messages += done.mirrored.messages;
                     mirrored.volume.bytes += done.mirrored.bytes;

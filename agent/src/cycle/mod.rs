@@ -5,6 +5,7 @@ mod budget;
 mod in_step;
 mod mirror;
 mod remember;
+mod room;
 pub mod run;
 mod tx;
 mod watch;
@@ -22,6 +23,7 @@ use crate::execute::{Execution, SharedStore, Spares};
 use crate::imap::{Endpoint, Link, Shapes};
 use crate::ledger::{Batch, Ledger, StoredRow};
 use crate::plan::identity::LogicalFolder;
+use crate::plan::room::Room;
 use crate::progress::Progress;
 use crate::report::RefusedFolder;
 use crate::snapshot::{self, Choice, Cut, Seen, TargetFolder, stands};
@@ -186,6 +188,8 @@ impl<'a> Round<'a> {
             unfilled: Vec::new(),
             epoch,
             cut: Cut::default(),
+            room: Room::default(),
+            room_is_told: false,
         };
         let known = {
             let mut ledger = site.ledger.borrow_mut();
@@ -343,6 +347,7 @@ impl<'a> Round<'a> {
             progress: &self.site.progress,
             stop: self.site.stop.subscribe(),
         }
+            room: self.room.clone(),
     }
 
     async fn end(self) {

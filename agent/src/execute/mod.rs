@@ -28,6 +28,7 @@ use crate::error::AgentError;
 use crate::imap::{Endpoint, ImapError, Mailbox, Shapes};
 use crate::ledger::{KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
+use crate::plan::room::Room;
 use crate::progress::Progress;
 use crate::snapshot::TargetFolder;
 use crate::store::Store;
@@ -92,6 +93,8 @@ pub struct Execution<'a> {
     pub careful: bool,
     /// The corner that is written to.
     pub target_corner: Corner,
+    /// What the target takes.
+    pub room: Room,
     /// Where progress is shown.
     pub progress: &'a Progress,
     /// Whether to begin nothing more.

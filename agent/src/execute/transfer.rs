@@ -367,6 +367,8 @@ impl Execution<'_> {
             .iter()
             .map(|items| items.iter().map(|item| item.content).collect())
             .collect();
+        let takes = |item: &Item| self.room.takes(logical, u64::from(item.size));
+        let (items, too_large): (Vec<Item>, Vec<Item>) = items.into_iter().partition(takes);
         let batches = self.open_batches(&folder, &contents, rows).await?;
         for (items, batch) in split.into_iter().zip(batches) {
             let parcel = Parcel {
@@ -382,3 +384,6 @@ impl Execution<'_> {
         Ok(true)
     }
 }
+        for item in &too_large {
+            self.put_aside_unsent(item, logical)?;
+        }

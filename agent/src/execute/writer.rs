@@ -344,6 +344,21 @@ impl Execution<'_> {
     fn put_aside(&self, item: &Item, reason: &str) -> Result<(), AgentError> {
         let now = clock::now_s();
         let mut ledger = self.ledger.borrow_mut();
+    /// Puts aside what the target says that it does not take, before there are octets for it to refuse.
+    pub(super) fn put_aside_unsent(
+        &self,
+        item: &Item,
+        folder: &LogicalFolder,
+    ) -> Result<(), AgentError> {
+        let reason = format!(
+            "the {} takes messages of {} octets at most here, and this one has {}",
+            self.target_corner,
+            self.room.largest(folder).unwrap_or_default(),
+            item.size
+        );
+        self.put_aside(item, &reason)
+    }
+
         Ok(ledger.quarantine(item.source, Class::Quarantined, reason, now)?)
     }
 

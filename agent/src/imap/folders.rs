@@ -89,7 +89,7 @@ impl Link {
         let take = |response: &Response<'_>| {
             match response {
                 Response::MailboxData(MailboxDatum::List(list)) => {
-                    let folder =
+                    let mut folder =
                         folder(&list.name, list.delimiter.as_deref(), &list.name_attributes)?;
                     folders.insert(folder.mailbox.clone(), folder);
                 }

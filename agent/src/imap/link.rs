@@ -14,8 +14,7 @@ use async_imap::imap_proto::{
 };
 use futures::FutureExt as _;
 use tokio::io::{
-    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, BufReader,
-    ReadBuf, ReadHalf, WriteHalf,
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, ReadBuf,
 };
 use tokio::time::timeout;
 
@@ -73,6 +72,13 @@ impl AsyncWrite for ReadSide {
 pub struct Capabilities(BTreeSet<String>);
 
 impl Capabilities {
+    /// The number that it named with it: `APPENDLIMIT=35651584`.
+    #[must_use]
+    pub(super) fn value_of(&self, name: &str) -> Option<u64> {
+        let value = |word: &String| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
+        self.0.iter().find_map(value)
+    }
+
     /// Whether the server named it.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -421,6 +427,7 @@ impl Link {
                 }
                 if octet != b'\n' {
                     line.push(octet);
+        let endpoint = Arc::clone(&self.endpoint);
                     continue;
                 }
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
@@ -431,7 +438,6 @@ impl Link {
                 }
             }
         };
-        let endpoint = Arc::clone(&self.endpoint);
         match timeout(endpoint.patience, read).await {
             Err(_) => Err(endpoint.error(Kind::Silent, command, "nothing more came")),
             Ok(Err(error)) => Err(endpoint.error(Kind::Cut, command, io_text(&error))),

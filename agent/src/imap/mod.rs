@@ -20,6 +20,7 @@ mod parts;
 pub mod wire;
 
 pub use append::{AppendHead, AppendItem, AppendTag, Appended, Refusal, Shapes};
+mod room;
 pub(crate) use connect::authorities;
 pub use connect::{Endpoint, Protection};
 pub use error::{ImapError, Kind};
@@ -32,3 +33,4 @@ pub use meter::Meter;
 pub use modify::{FlagChange, Made};
 pub use parts::{Large, LargeRead, Parts};
 pub use wire::Mailbox;
+pub use room::QuotaLeft;

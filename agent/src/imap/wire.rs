@@ -142,11 +142,7 @@ fn ranges(uids: &[u32]) -> Vec<RangeInclusive<u32>> {
 /// 6.3.10): `* NAMESPACE (("INBOX." ".")) NIL NIL`. `None` where there is none, or it is written as a literal.
 #[must_use]
 pub fn personal_namespace(line: &str) -> Option<String> {
-    let rest = line.strip_prefix("* ")?;
-    let (word, rest) = rest.split_once(' ')?;
-    if !word.eq_ignore_ascii_case("NAMESPACE") {
-        return None;
-    }
+    let rest = named(line, "NAMESPACE")?;
     let rest = rest.trim_start().strip_prefix("((\"")?;
     let (mut prefix, mut escaped) = (String::new(), false);
     for c in rest.chars() {
@@ -160,6 +156,38 @@ pub fn personal_namespace(line: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// The resources of a QUOTA response, each its name, usage and limit (RFC 9208, 4.2.1): `* QUOTA "User quota"
+/// (STORAGE 10 512 MESSAGE 3 100)`. None of a line that is something else.
+#[must_use]
+pub fn quota_resources(line: &str) -> Vec<(String, u64, u64)> {
+    let Some((_, list)) = named(line, "QUOTA").and_then(|rest| rest.rsplit_once('(')) else {
+        return Vec::new();
+    };
+    let words: Vec<&str> = list.trim_end_matches(')').split_whitespace().collect();
+    let resource = |words: &[&str]| match words {
+        [name, usage, limit] => {
+            Some(((*name).to_owned(), usage.parse().ok()?, limit.parse().ok()?))
+        }
+        _ => None,
+    };
+    words.chunks(3).filter_map(resource).collect()
+}
+
+/// The limit in a STATUS response (RFC 7889, 5): `* STATUS "Sent" (APPENDLIMIT 257890)`; none where it is NIL.
+#[must_use]
+pub fn append_limit(line: &str) -> Option<u64> {
+    let (_, list) = named(line, "STATUS")?.rsplit_once('(')?;
+    let mut words = list.trim_end_matches(')').split_whitespace();
+    words.find(|word| word.eq_ignore_ascii_case("APPENDLIMIT"))?;
+    words.next()?.parse().ok()
+}
+
+/// What follows the name of an untagged response.
+fn named<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (word, rest) = line.strip_prefix("* ")?.split_once(' ')?;
+    word.eq_ignore_ascii_case(name).then_some(rest)
 }
 
 /// How a literal is announced.
@@ -300,6 +328,34 @@ mod tests {
         check("* NAMESPACE NIL NIL NIL", None);
         check("* NAMESPACE ((\"open", None);
         check("* OK NAMESPACE ((\"x\" NIL))", None);
+    }
+
+    #[test]
+    fn room_is_read() {
+        let check = |line: &str, expected: &[(&str, u64, u64)]| {
+            let found = quota_resources(line);
+            let found: Vec<_> = found.iter().map(|(n, u, l)| (n.as_str(), *u, *l)).collect();
+            assert_eq!(found, expected, "{line}");
+        };
+        check(
+            "* QUOTA \"User (1) quota\" (STORAGE 10 512 MESSAGE 3 100)",
+            &[("STORAGE", 10, 512), ("MESSAGE", 3, 100)],
+        );
+        check("* quota \"\" (storage 0 1)", &[("storage", 0, 1)]);
+        check("* QUOTA \"\" ()", &[]);
+        check(
+            "* QUOTA root (STORAGE 1 x MESSAGE 1 2)",
+            &[("MESSAGE", 1, 2)],
+        );
+        check("* QUOTA root (STORAGE 1", &[]);
+        check("* QUOTA {4}", &[]);
+        check("* QUOTAROOT INBOX \"a (STORAGE 1 2)\"", &[]);
+        let check = |line: &str, expected| assert_eq!(append_limit(line), expected, "{line}");
+        check("* STATUS \"a (b)\" (APPENDLIMIT 257890)", Some(257_890));
+        check("* STATUS INBOX (MESSAGES 3 appendlimit 0)", Some(0));
+        check("* STATUS INBOX (APPENDLIMIT NIL)", None);
+        check("* STATUS INBOX (MESSAGES 3)", None);
+        check("* LIST () \"/\" (APPENDLIMIT 3)", None);
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::identity::LogicalFolder;
-use super::mirror::{Copy, Plan, Read, Send};
-use super::view::View;
+use super::mirror::{Copy, Plan, Read, Record, Send};
+use super::room::{Homeless, Room};
+use super::view::{Place, View};
 
 /// What an account may still move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +61,17 @@ impl Left {
     }
 }
 
-/// Mail that waits for a budget.
+/// Mail that waits for a budget, or for room in the target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// Messages.
     pub messages: u64,
     /// Octets.
     pub bytes: u64,
-    /// The message that goes first when there is room.
+    /// The message that goes first when a budget has room.
     pub first: Option<First>,
+    /// What of it the target has no room for.
+    pub homeless: Homeless,
 }
 
 /// What the message that goes first needs room for.
@@ -102,50 +105,42 @@ enum Message {
     Send(LogicalFolder, Send),
 }
 
-/// Leaves of a plan what fits. Repairs always do: what was put back has been noted as that.
-pub fn within(plan: &mut Plan, mut source: Left, mut target: Left) -> Waiting {
+/// Leaves of a plan what fits, the newest mail first. What does not fit into a budget lets nothing older pass: it
+/// goes when the budget is renewed. What the target has no room for may wait for ever, and stands in nobody's way.
+///
+/// Repairs are within any budget, since some have been noted as that.
+pub fn within(plan: &mut Plan, mut source: Left, mut target: Left, room: &Room) -> Waiting {
     let mut waiting = Waiting::default();
-    if !source.is_limited() && !target.is_limited() {
+    if !source.is_limited() && !target.is_limited() && !room.is_limited() {
         return waiting;
     }
-    let mut all = Vec::new();
-    for (folder, copies) in std::mem::take(&mut plan.copies) {
-        for copy in copies {
-            let order = (Reverse(copy.date), folder.clone(), Reverse(copy.uid));
-            all.push((order, Message::Copy(folder.clone(), copy)));
-        }
-    }
-    for (folder, sends) in std::mem::take(&mut plan.sends) {
-        for send in sends {
-            if send.repair.is_some() {
-                target.charge(u64::from(send.size));
-                plan.sends.entry(folder.clone()).or_default().push(send);
-                continue;
-            }
-            let order = (Reverse(send.date), folder.clone(), Reverse(send.source.uid));
-            all.push((order, Message::Send(folder.clone(), send)));
-        }
-    }
-    all.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for (_, message) in all {
-        let (size, read) = match &message {
-            Message::Copy(_, copy) => (u64::from(copy.size), true),
-            Message::Send(_, send) => (u64::from(send.size), false),
+    let mut room = room.clone();
+    let mut homeless = keep_repairs(plan, &mut target, &mut room);
+    for message in newest_first(plan) {
+        let (folder, size, read) = match &message {
+            Message::Copy(folder, copy) => (folder, u64::from(copy.size), true),
+            Message::Send(folder, send) => (folder, u64::from(send.size), false),
         };
-        // What does not fit lets nothing older pass.
-        let fits = (!read || source.fits(size)) && target.fits(size);
-        if !waiting.is_empty() || !fits {
+        let sent = room.takes(folder, size);
+        let fits = (!read || source.fits(size)) && (!sent || target.fits(size));
+        if waiting.first.is_some() || !fits {
             waiting.add(First {
                 bytes: size,
                 read,
-                sent: true,
+                sent,
             });
+            continue;
+        }
+        if !room.take(folder, size) {
+            homeless.push(size);
             continue;
         }
         if read {
             source.charge(size);
         }
-        target.charge(size);
+        if sent {
+            target.charge(size);
+        }
         match message {
             Message::Copy(folder, copy) => plan.copies.entry(folder).or_default().push(copy),
             Message::Send(folder, send) => plan.sends.entry(folder).or_default().push(send),
@@ -157,7 +152,59 @@ pub fn within(plan: &mut Plan, mut source: Left, mut target: Left) -> Waiting {
     for sends in plan.sends.values_mut() {
         sends.sort_by_key(|send| send.source);
     }
+    let messages = u64::try_from(homeless.len()).unwrap_or(u64::MAX);
+    waiting.homeless = Homeless::of(messages, homeless.iter().sum(), &room);
+    waiting.messages += messages;
+    waiting.bytes += waiting.homeless.bytes;
     waiting
+}
+
+/// Takes all but the repairs that there is room for out of a plan: the octets of those that there is none for. That
+/// their copies are gone is not written down then, so that the next run puts them back.
+fn keep_repairs(plan: &mut Plan, target: &mut Left, room: &mut Room) -> Vec<u64> {
+    let (mut homeless, mut withheld) = (Vec::new(), BTreeSet::<Place>::new());
+    for (folder, sends) in &mut plan.sends {
+        sends.retain(|send| {
+            let size = u64::from(send.size);
+            if send.repair.is_none() {
+                return true;
+            }
+            let fits = room.take(folder, size);
+            if fits {
+                target.charge(size);
+            } else {
+                homeless.push(size);
+                withheld.insert(send.source);
+            }
+            fits
+        });
+    }
+    plan.records.retain(
+        |record| !matches!(record, Record::ForgetCopy { source, .. } if withheld.contains(source)),
+    );
+    let count = u64::try_from(withheld.len()).unwrap_or(u64::MAX);
+    plan.lost.put_back = plan.lost.put_back.saturating_sub(count);
+    homeless
+}
+
+/// Takes what is no repair out of a plan.
+fn newest_first(plan: &mut Plan) -> Vec<Message> {
+    let mut all = Vec::new();
+    for (folder, copies) in std::mem::take(&mut plan.copies) {
+        for copy in copies {
+            let order = (Reverse(copy.date), folder.clone(), Reverse(copy.uid));
+            all.push((order, Message::Copy(folder.clone(), copy)));
+        }
+    }
+    for (folder, sends) in &mut plan.sends {
+        for send in sends.extract_if(.., |send| send.repair.is_none()) {
+            let order = (Reverse(send.date), folder.clone(), Reverse(send.source.uid));
+            all.push((order, Message::Send(folder.clone(), send)));
+        }
+    }
+    plan.sends.retain(|_, sends| !sends.is_empty());
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all.into_iter().map(|(_, message)| message).collect()
 }
 
 /// Leaves of what is to be read from the source what fits.
@@ -234,7 +281,10 @@ pub fn undecided(view: &View, first: Option<First>) -> Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::identity::InternalDate;
+    use crate::plan::guard::Lost;
+    use crate::plan::identity::{ContentId, Flags, InternalDate};
+    use crate::plan::view::FolderId;
+    use maildreieck_api_spec::vocabulary::Class;
 
     /// Copies as (folder, UID, date, size).
     fn planned(copies: &[(&str, u32, i64, u32)]) -> Plan {
@@ -250,20 +300,26 @@ mod tests {
         plan
     }
 
-    fn check(source: Left, target: Left, fit: &[(&str, u32)], waiting: (u64, u64)) {
-        let mut plan = planned(&[
+    fn four() -> Plan {
+        planned(&[
             ("INBOX", 1, 10, 100),
             ("INBOX", 2, 40, 100),
             ("INBOX", 3, 20, 100),
             ("Other", 1, 30, 250),
-        ]);
-        let waits = within(&mut plan, source, target);
-        let left: Vec<(&str, u32)> = plan
-            .copies
-            .iter()
-            .flat_map(|(folder, copies)| copies.iter().map(|c| (folder.as_str(), c.uid)))
-            .collect();
-        assert_eq!(left, fit);
+        ])
+    }
+
+    /// What is left of a plan, by folder and UID.
+    fn left(plan: &Plan) -> Vec<(&str, u32)> {
+        let copies = plan.copies.iter();
+        let uids = copies.flat_map(|(f, copies)| copies.iter().map(|c| (f.as_str(), c.uid)));
+        uids.collect()
+    }
+
+    fn check(source: Left, target: Left, fit: &[(&str, u32)], waiting: (u64, u64)) {
+        let mut plan = four();
+        let waits = within(&mut plan, source, target, &Room::default());
+        assert_eq!(left(&plan), fit);
         assert_eq!((waits.messages, waits.bytes), waiting);
         // The newest of what waits goes first.
         let sizes = [(2, 100), (1, 250), (3, 100), (1, 100)];
@@ -297,8 +353,104 @@ mod tests {
     fn one_message_larger_than_the_budget_passes_while_anything_is_left() {
         for (spent, waiting) in [(0, 1), (499, 1), (500, 2), (900, 2)] {
             let mut plan = planned(&[("INBOX", 1, 10, 900), ("INBOX", 2, 9, 1)]);
-            let waits = within(&mut plan, Left::of(Some(500), spent), Left::ANY);
+            let waits = within(
+                &mut plan,
+                Left::of(Some(500), spent),
+                Left::ANY,
+                &Room::default(),
+            );
             assert_eq!(waits.messages, waiting, "{spent}");
         }
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_stands_in_nobodys_way() {
+        let check = |octets, messages, fit: &[(&str, u32)], lacks: (u64, u64)| {
+            let room = Room {
+                octets,
+                messages,
+                ..Room::default()
+            };
+            let mut plan = four();
+            let waits = within(&mut plan, Left::ANY, Left::ANY, &room);
+            assert_eq!(left(&plan), fit);
+            let homeless = waits.homeless;
+            assert_eq!((homeless.lacks_bytes, homeless.lacks_messages), lacks);
+            assert_eq!(homeless.messages, waits.messages);
+            assert_eq!(waits.first, None);
+        };
+        let all = [("INBOX", 1), ("INBOX", 2), ("INBOX", 3), ("Other", 1)];
+        check(Some(550), Some(4), &all, (0, 0));
+        check(
+            Some(549),
+            None,
+            &[("INBOX", 2), ("INBOX", 3), ("Other", 1)],
+            (1, 0),
+        );
+        // 250 octets do not fit, and what is older does.
+        check(
+            Some(310),
+            None,
+            &[("INBOX", 1), ("INBOX", 2), ("INBOX", 3)],
+            (240, 0),
+        );
+        check(None, Some(1), &[("INBOX", 2)], (0, 3));
+        check(Some(0), Some(0), &[], (550, 4));
+    }
+
+    #[test]
+    fn a_message_that_is_not_sent_needs_no_room() {
+        let room = Room {
+            octets: Some(300),
+            largest: Some(249),
+            largest_in: [(LogicalFolder::from_stored("INBOX"), 100)].into(),
+            ..Room::default()
+        };
+        let mut plan = four();
+        let waits = within(&mut plan, Left::ANY, Left::of(Some(300), 0), &room);
+        assert!(waits.is_empty());
+        assert_eq!(left(&plan).len(), 4);
+        assert!(room.takes(&LogicalFolder::from_stored("Other"), 249));
+        assert!(!room.takes(&LogicalFolder::from_stored("INBOX"), 101));
+    }
+
+    #[test]
+    fn a_repair_that_there_is_no_room_for_is_as_if_it_had_not_been_seen() {
+        let at = |folder, uid| Place {
+            folder: FolderId(folder),
+            generation: 0,
+            uid,
+        };
+        let send = |uid, size| Send {
+            source: at(1, uid),
+            content: ContentId::of(b"x"),
+            size,
+            date: InternalDate(0),
+            flags: Flags::default(),
+            repair: Some(Class::MissingAtStandby),
+        };
+        let forget = |uid| Record::ForgetCopy {
+            source: at(1, uid),
+            copy: at(2, uid),
+        };
+        let inbox = LogicalFolder::from_stored("INBOX");
+        let mut plan = Plan {
+            records: vec![forget(1), forget(2)],
+            sends: [(inbox.clone(), vec![send(1, 100), send(2, 50)])].into(),
+            lost: Lost {
+                vanished: 0,
+                put_back: 2,
+            },
+            ..Plan::default()
+        };
+        let room = Room {
+            octets: Some(60),
+            ..Room::default()
+        };
+        let waits = within(&mut plan, Left::ANY, Left::ANY, &room);
+        assert_eq!((waits.messages, waits.homeless.lacks_bytes), (1, 90));
+        assert_eq!(plan.records, [forget(2)]);
+        assert_eq!(plan.sends[&inbox], [send(2, 50)]);
+        assert_eq!(plan.lost.put_back, 1);
     }
 }

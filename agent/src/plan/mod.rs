@@ -11,3 +11,4 @@ pub mod names;
 pub mod reconcile;
 pub mod rest;
 pub mod view;
+pub mod room;

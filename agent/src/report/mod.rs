@@ -8,4 +8,4 @@ mod outcome;
 pub mod spool;
 pub mod terminal;
 
-pub use outcome::{Mirrored, Pending, Proof, RefusedFolder};
+pub use outcome::{Full, Mirrored, Pending, Proof, RefusedFolder};

@@ -30,15 +30,33 @@ pub struct Mirrored {
     pub cut: Cut,
 }
 
-/// Mail that waits until an account may move more of it.
+/// Mail that waits until an account may move more of it, or has room for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pending {
     /// Messages.
     pub messages: u64,
     /// Octets.
     pub bytes: u64,
-    /// When there is room again for the first of it.
+    /// When a budget has room again for the first of it.
     pub goes_on_at: Option<DateTime<Utc>>,
+    /// What of it an account has no room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full: Option<Full>,
+}
+
+/// An account that is full, or would be: nothing of this was sent to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Full {
+    /// Of which corner.
+    pub corner: Corner,
+    /// Messages that it has no room for.
+    pub messages: u64,
+    /// Their octets.
+    pub bytes: u64,
+    /// Octets that it lacks for them.
+    pub lacks_bytes: u64,
+    /// Messages that it lacks, where it bounds their number.
+    pub lacks_messages: u64,
 }
 
 /// A folder that a server lists and refuses: nothing in it is mirrored, compared or taken for gone.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use maildreieck_api_spec::vocabulary::Verdict;
 
+use super::Pending;
 use super::document::{Document, TriangleReport};
 
 /// Differences that are named one by one.
@@ -93,15 +94,7 @@ fn triangle_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
         )?;
     }
     if let Some(pending) = &t.pending {
-        write!(
-            out,
-            "  {} messages, {} bytes wait for an account's budget of bytes a day",
-            pending.messages, pending.bytes
-        )?;
-        match pending.goes_on_at {
-            Some(at) => writeln!(out, "; it goes on after {}", at.format("%F %R UTC"))?,
-            None => writeln!(out)?,
-        }
+        pending_text(out, pending)?;
     }
     if t.error.is_some() {
         writeln!(out, "  FAILED; see above")?;
@@ -116,6 +109,39 @@ fn triangle_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
         ),
         Some(Verdict::Unproven) => writeln!(out, "  UNPROVEN: not everything could be compared"),
         None => Ok(()),
+    }
+}
+
+fn pending_text(out: &mut String, pending: &Pending) -> std::fmt::Result {
+    let (mut messages, mut bytes) = (pending.messages, pending.bytes);
+    if let Some(full) = &pending.full {
+        messages = messages.saturating_sub(full.messages);
+        bytes = bytes.saturating_sub(full.bytes);
+        write!(
+            out,
+            "  FULL: {} has no room for {} messages, {} bytes; it lacks",
+            full.corner, full.messages, full.bytes
+        )?;
+        match (full.lacks_bytes, full.lacks_messages) {
+            (0, messages) => write!(out, " {messages} messages")?,
+            (bytes, 0) => write!(out, " {bytes} bytes")?,
+            (bytes, messages) => write!(out, " {bytes} bytes and {messages} messages")?,
+        }
+        writeln!(
+            out,
+            ". Make room there or raise its quota; the next run goes on"
+        )?;
+    }
+    if messages == 0 {
+        return Ok(());
+    }
+    write!(
+        out,
+        "  {messages} messages, {bytes} bytes wait for an account's budget of bytes a day"
+    )?;
+    match pending.goes_on_at {
+        Some(at) => writeln!(out, "; it goes on after {}", at.format("%F %R UTC")),
+        None => writeln!(out),
     }
 }
 

@@ -15,5 +15,6 @@ mod proof;
 mod refused;
 mod restored;
 mod servers;
+mod room;
 mod site;
 mod targets;

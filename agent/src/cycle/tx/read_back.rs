@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maildreieck_api_spec::vocabulary::{Corner, Depth};
 
 use crate::clock;
-use crate::cycle::Round;
+use crate::cycle::{Round, Site};
 use crate::error::AgentError;
 use crate::execute::{LARGE, identify_large};
 use crate::imap::{BodyEvent, wire};
