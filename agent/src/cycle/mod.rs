@@ -10,7 +10,7 @@ pub mod run;
 mod tx;
 mod watch;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -117,6 +117,9 @@ struct Round<'a> {
     careful: bool,
     /// Whether mail waits for a budget: what is not known then is pending.
     short: bool,
+    /// What the target has room for, and whether it has been asked since something was sent there.
+    room: Room,
+    room_is_told: bool,
     /// What the store lacks and the primary's budget has no room for.
     unfilled: Vec<StoredRow>,
     epoch: u32,
@@ -342,6 +345,7 @@ impl<'a> Round<'a> {
             namespace: self.target.namespace.clone(),
             taken: RefCell::new(self.target.taken.clone()),
             shapes: Rc::clone(&self.shapes),
+            compresses: Cell::new(false),
             careful: self.careful,
             target_corner: Corner::Standby,
             progress: &self.site.progress,

@@ -15,7 +15,7 @@ mod writer;
 pub(crate) use large::{LARGE, identify_large};
 pub use spares::Spares;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -89,6 +89,8 @@ pub struct Execution<'a> {
     pub source_folders: BTreeMap<LogicalFolder, (Mailbox, KnownFolder)>,
     /// Shapes that the target has taken.
     pub shapes: Shapes,
+    /// Whether what is sent is compressed.
+    pub compresses: Cell<bool>,
     /// One message at a time, after a server closed on a batch.
     pub careful: bool,
     /// The corner that is written to.

@@ -29,6 +29,8 @@ const BUDGET_KIB: u32 = 8 * 1024;
 /// What a writer takes at once.
 const PARCEL_BYTES: usize = 256 << 10;
 const PARCEL_MESSAGES: usize = 16;
+/// For fewer octets the round trip that agrees on compression is not worth its while.
+const WORTH_COMPRESSING: usize = 1 << 20;
 
 /// A message on its way.
 pub(super) struct Item {
@@ -134,7 +136,15 @@ impl Execution<'_> {
             let handing_on = self.hand_on(plan, kept, parcels_in, &budget, &outcome);
             tokio::try_join!(storing, handing_on).map(|((), ())| ())
         };
-        let reading = self.read_source(plan, source, &budget, groups_in);
+        let line = &self.source_endpoint.meter.line;
+        let worth = bytes >= WORTH_COMPRESSING;
+        self.compresses.set(worth && self.line_is_slow());
+        let reading = async {
+            if worth && line.is_slow() {
+                source.compress().await?;
+            }
+            self.read_source(plan, source, &budget, groups_in).await
+        };
         let (read, staged, ()) = tokio::join!(reading, staging, writing);
         let outcome = outcome.into_inner();
         if let Some(error) = outcome.fatal {
@@ -146,6 +156,16 @@ impl Execution<'_> {
     }
 
     /// How many connections are worth their while, of `most`.
+    /// Whether the target is reached over a line that is the limit. What is sent is not measured, but both accounts
+    /// are reached over the site's own line, which sends no faster than it receives.
+    fn line_is_slow(&self) -> bool {
+        let (source, target) = (
+            &self.source_endpoint.meter.line,
+            &self.target_endpoint.meter.line,
+        );
+        target.is_far() && (source.is_slow() || target.is_slow())
+    }
+
     pub(crate) fn writers_for(messages: usize, bytes: usize, most: usize) -> usize {
         let parcels = messages.div_ceil(PARCEL_MESSAGES);
         parcels.max(bytes / PARCEL_BYTES).min(most)

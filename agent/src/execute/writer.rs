@@ -86,6 +86,9 @@ impl Execution<'_> {
         outcome: &RefCell<Outcome>,
     ) -> Result<(), AgentError> {
         let mut link = self.spares.take(&self.target_endpoint).await?;
+        if self.compresses.get() {
+            link.compress().await?;
+        }
         if self.careful {
             while let Some(parcel) = parcels.lock().await.recv().await {
                 self.write_carefully(&mut link, parcel, outcome).await?;

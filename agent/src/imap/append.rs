@@ -155,6 +155,7 @@ impl Link {
         let tag = AppendTag(open.tag.clone());
         if literal == Literal::Synchronising {
             self.write_out(&mut open).await?;
+            self.flush("APPEND").await?;
             self.until_plus("APPEND", &open.tag).await?;
             if self.answers.contains_key(&open.tag) {
                 // Refused before there were octets: the command is over, and the connection as good as new.
@@ -243,8 +244,7 @@ impl Link {
             let mailbox = Some(&open.mailbox);
             let ended = async {
                 self.write_listening("APPEND", &open.tag, &pending).await?;
-                // What the stream still holds back goes out too.
-                self.write("APPEND", b"").await
+                self.flush("APPEND").await
             };
             ended.await.map_err(|e| in_folder(e, mailbox))?;
         }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_imap::imap_proto::{MailboxDatum, NameAttribute, Response, StatusAttribute};
+use tokio::time::Instant;
 
 use super::error::{ImapError, Kind};
 use super::link::{Link, in_folder};
@@ -77,6 +78,7 @@ impl Link {
             String::new()
         };
         self.write("LIST", format!("{ask}{tag} {line}\r\n").as_bytes())
+        let asked = Instant::now();
             .await?;
         let mut namespace = None;
         if asks {
@@ -107,6 +109,7 @@ impl Link {
             return Err(self.error(
                 Kind::Unexpected,
                 "LIST",
+        self.endpoint.meter.line.answered_after(asked.elapsed());
                 "the server listed no folder, not even INBOX",
             ));
         }

@@ -16,7 +16,7 @@ use futures::FutureExt as _;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, ReadBuf,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::append::Appending;
 use super::connect::{Endpoint, Socket};
@@ -26,14 +26,7 @@ use super::wire::{self, Mailbox};
 
 /// What the parser reads from. It never writes: the writing half stays with [`Link`], so that both can go
 /// on at once.
-pub(super) struct ReadSide(BufReader<ReadHalf<Box<dyn Socket>>>);
-
-impl ReadSide {
-    /// What is read from, past the parser.
-    fn get_mut(&mut self) -> &mut BufReader<ReadHalf<Box<dyn Socket>>> {
-        &mut self.0
-    }
-}
+pub(super) struct ReadSide(Inlet);
 
 impl fmt::Debug for ReadSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,7 +154,9 @@ pub(super) struct Finished {
 /// An authenticated connection to one account.
 pub struct Link {
     client: async_imap::Client<ReadSide>,
-    writer: WriteHalf<Box<dyn Socket>>,
+    pub(super) writer: Outlet,
+    /// Whether both ways are compressed.
+    pub(super) compressed: bool,
     pub(super) endpoint: Arc<Endpoint>,
     /// What the server can do.
     pub capabilities: Capabilities,
@@ -195,10 +190,11 @@ impl Link {
     ) -> Result<Self, ImapError> {
         let (socket, greeted) = endpoint.open().await?;
         let (read, writer) = tokio::io::split(socket);
-        let client = async_imap::Client::new(ReadSide(BufReader::with_capacity(64 * 1024, read)));
+        let inlet = Timed::inlet(read, Arc::clone(&endpoint));
         let mut link = Self {
-            client,
-            writer,
+            client: async_imap::Client::new(ReadSide(inlet)),
+            writer: Box::new(writer),
+            compressed: false,
             endpoint,
             capabilities: Capabilities::default(),
             selected: None,
@@ -221,7 +217,9 @@ impl Link {
         }
         if link.capabilities.0.is_empty() {
             link.ask_capabilities().await?;
+            let asked = Instant::now();
         }
+            link.endpoint.meter.line.answered_after(asked.elapsed());
         Ok(link)
     }
 
@@ -229,8 +227,12 @@ impl Link {
         let opening = self.endpoint.opening();
         // What other servers say the parser would wait for the rest of.
         let endpoint = Arc::clone(&self.endpoint);
-        let first = self.client.get_mut();
-        match timeout(opening, first.get_mut().fill_buf()).await {
+    /// What is read from, past the parser.
+    pub(super) fn inlet(&mut self) -> &mut Inlet {
+        &mut self.client.get_mut().0
+    }
+
+        match timeout(opening, self.inlet().fill_buf()).await {
             Err(_) => return Err(endpoint.no_greeting("greeting")),
             Ok(Err(error)) => {
                 return Err(endpoint.error(Kind::Cut, "greeting", io_text(&error)));
@@ -316,6 +318,11 @@ impl Link {
     /// command `tag` is answered.
     pub(super) async fn write_listening(
         &mut self,
+    /// Has what the stream still holds back go out too: TLS and DEFLATE both do.
+    pub(super) async fn flush(&mut self, command: &'static str) -> Result<(), ImapError> {
+        self.write(command, b"").await
+    }
+
         command: &'static str,
         tag: &str,
         octets: &[u8],
@@ -417,7 +424,7 @@ impl Link {
     ) -> Result<Option<Vec<String>>, ImapError> {
         const MOST: usize = 1 << 16;
         let read = async {
-            let stream = self.client.get_mut();
+            let stream = self.inlet();
             let (mut lines, mut line, mut octets) = (Vec::new(), Vec::new(), 0);
             loop {
                 let octet = stream.read_u8().await?;

@@ -1,4 +1,5 @@
-//! What crosses to or from an account, over all its connections: how much it was, and how fast it may be.
+//! What crosses to or from an account, over all its connections: how much it was, how fast it may be, and over
+//! what line it comes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,11 +7,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::line::Line;
+
 /// The meter of an account: octets fetched from it, and the pace of its messages either way.
 #[derive(Debug, Default)]
 pub struct Meter {
     octets: AtomicU64,
     messages_per_second: Option<u32>,
+    /// The way to it.
+    pub line: Line,
     /// When the next message may cross.
     next: Mutex<Option<Instant>>,
 }

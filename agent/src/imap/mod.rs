@@ -6,12 +6,14 @@
 //! therefore not look like an empty mailbox. A panic in the parser ends its connection, not the agent.
 
 mod append;
+mod compress;
 mod connect;
 mod error;
 mod fetch;
 mod folders;
 mod idle;
 mod link;
+mod line;
 mod listing;
 mod login;
 mod meter;

@@ -1,10 +1,11 @@
 //! Targets that can do less, keywords they refuse, TLS in its forms.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use xtask::lab::corpus::Corpus;
 use xtask::lab::dovecot::{Dovecot, Options, PASSWORD};
-use xtask::lab::{Courier, Judge};
+use xtask::lab::{Courier, DelayLine, Judge};
 
 use super::site::{Site, USER, account_toml, agent, configured, write_private};
 
@@ -182,4 +183,40 @@ fn tls_in_its_forms() {
         .append("INBOX", &[], 1_700_000_000, b"Subject: x\r\n\r\nx\r\n")
         .unwrap();
     assert_eq!(agent(dir.path(), &["once"]).exits(0).sent(), 1);
+}
+
+/// Over a narrow line what crosses is compressed, both ways, whatever literals the server takes.
+#[test]
+fn a_narrow_line_is_compressed() {
+    let base = "IMAP4rev1 AUTH=PLAIN SASL-IR UIDPLUS COMPRESS=DEFLATE";
+    for capability in [
+        format!("{base} LITERAL+ MULTIAPPEND"),
+        base.to_owned(),
+        base.replace(" COMPRESS=DEFLATE", " LITERAL+ MULTIAPPEND"),
+    ] {
+        let options = |options| Options {
+            capability: Some(capability.clone()),
+            ..options
+        };
+        let site = Site::between(options(Options::default()), options(Options::german()));
+        site.primary
+            .seed(USER, &Corpus::shaped(9, 500, 6, false))
+            .unwrap();
+        let bytes = site.primary().account().unwrap().bytes();
+        let narrow = |port| DelayLine::narrow(port, Duration::from_millis(30), 6_000_000).unwrap();
+        let (from, to) = (
+            narrow(site.primary.imap_port()),
+            narrow(site.standby.imap_port()),
+        );
+        let dir = configured(from.port(), to.port());
+        let said = agent(dir.path(), &["mirror"]).exits(0);
+        assert_eq!(said.sent(), 500);
+        site.assert_equal();
+        let crossed = (from.traffic().received, to.traffic().sent);
+        println!("{capability}: {bytes} octets, {crossed:?} on the wire");
+        let compressed = capability.contains("COMPRESS");
+        for crossed in [crossed.0, crossed.1] {
+            assert_eq!(crossed < bytes * 9 / 10, compressed, "{capability}");
+        }
+    }
 }

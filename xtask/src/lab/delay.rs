@@ -1,4 +1,4 @@
-//! A delay line: a TCP proxy on loopback that makes a server far away, and counts what passes.
+//! A delay line: a TCP proxy on loopback that makes a server far away, or its line narrow, and counts what passes.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -9,6 +9,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+
+/// What a packet of a narrow line carries, octets: what one over Ethernet does.
+const PACKET: usize = 1448;
+/// Packets that wait for a narrow line at most, for each connection and way.
+const QUEUE: usize = 64;
 
 /// What passed through a delay line so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,18 +53,35 @@ impl DelayLine {
     /// # Errors
     /// If no port can be had.
     pub fn start(target_port: u16, round_trip: Duration) -> Result<Self> {
+        Self::open(target_port, round_trip, None)
+    }
+
+    /// The same over a line that carries so many octets a second each way, all connections together.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub fn narrow(target_port: u16, round_trip: Duration, octets_per_second: u32) -> Result<Self> {
+        Self::open(target_port, round_trip, Some(octets_per_second))
+    }
+
+    fn open(target_port: u16, round_trip: Duration, width: Option<u32>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("opening a port for a delay line")?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
+        let way = || Way {
+            one_way: round_trip / 2,
+            width: width.map(|octets| Arc::new(Width::new(octets))),
+        };
+        let ways = [way(), way()];
         let thread = std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if own.closed.load(Ordering::SeqCst) {
                     return;
                 }
                 own.connections.fetch_add(1, Ordering::SeqCst);
-                let _ = connect(client, target_port, round_trip / 2, &own);
+                let _ = connect(client, target_port, &ways, &own);
             }
         });
         Ok(Self {
@@ -124,10 +146,43 @@ impl Drop for DelayLine {
     }
 }
 
+/// One way through a line.
+#[derive(Debug, Clone)]
+struct Way {
+    one_way: Duration,
+    width: Option<Arc<Width>>,
+}
+
+/// How much passes one way, all connections together.
+#[derive(Debug)]
+struct Width {
+    octets_per_second: u32,
+    /// When the last octet that was let in is through.
+    free: Mutex<Instant>,
+}
+
+impl Width {
+    fn new(octets_per_second: u32) -> Self {
+        Self {
+            octets_per_second,
+            free: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// When so many octets more are through.
+    fn through(&self, octets: usize) -> Instant {
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+        let takes = Duration::from_secs(1) * octets / self.octets_per_second;
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        *free = (*free).max(Instant::now()) + takes;
+        *free
+    }
+}
+
 fn connect(
     client: TcpStream,
     target_port: u16,
-    one_way: Duration,
+    [there, back]: &[Way; 2],
     shared: &Arc<Shared>,
 ) -> Result<()> {
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, target_port))?;
@@ -147,7 +202,7 @@ fn connect(
     pipe(
         client.try_clone()?,
         server.try_clone()?,
-        one_way,
+        there.clone(),
         move |octets| {
             counts.sent.fetch_add(octets, Ordering::SeqCst);
             if spoke.swap(false, Ordering::SeqCst) {
@@ -156,7 +211,7 @@ fn connect(
         },
     );
     let counts = Arc::clone(shared);
-    pipe(server, client, one_way, move |octets| {
+    pipe(server, client, back.clone(), move |octets| {
         counts.received.fetch_add(octets, Ordering::SeqCst);
         server_spoke.store(true, Ordering::SeqCst);
     });
@@ -164,20 +219,23 @@ fn connect(
 }
 
 /// Two threads: one reads and stamps, one waits and writes.
-fn pipe(
-    mut from: TcpStream,
-    to: TcpStream,
-    one_way: Duration,
-    count: impl Fn(u64) + Send + 'static,
-) {
-    let (send, receive) = sync_channel::<(Instant, Vec<u8>)>(1024);
+fn pipe(mut from: TcpStream, to: TcpStream, way: Way, count: impl Fn(u64) + Send + 'static) {
+    let (queue, most) = match way.width {
+        Some(_) => (QUEUE, PACKET),
+        None => (1024, 1 << 16),
+    };
+    let (send, receive) = sync_channel::<(Instant, Vec<u8>)>(queue);
     std::thread::spawn(move || write_late(&receive, to));
     std::thread::spawn(move || {
-        let mut buffer = vec![0; 1 << 16];
+        let mut buffer = vec![0; most];
         while let Ok(octets @ 1..) = from.read(&mut buffer) {
             count(u64::try_from(octets).unwrap_or(0));
             let part = buffer.get(..octets).unwrap_or_default().to_vec();
-            if send.send((Instant::now() + one_way, part)).is_err() {
+            let through = match &way.width {
+                Some(width) => width.through(octets),
+                None => Instant::now(),
+            };
+            if send.send((through + way.one_way, part)).is_err() {
                 break;
             }
         }

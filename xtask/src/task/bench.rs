@@ -35,6 +35,10 @@ struct Scenario {
     name: &'static str,
     corpus: Corpus,
     round_trip: Duration,
+    /// Octets a second that the line carries each way, where that is bounded.
+    width: Option<u32>,
+    /// Whether the servers can compress.
+    compress: bool,
     runs: u32,
 }
 
@@ -58,12 +62,16 @@ fn scenarios(size: Size) -> Vec<Scenario> {
                 name: "300 messages, loopback",
                 corpus: Corpus::business(5, 300),
                 round_trip: near,
+                width: None,
+                compress: true,
                 runs: 1,
             },
             Scenario {
                 name: "300 messages, 40 ms",
                 corpus: Corpus::business(5, 300),
                 round_trip: FAR,
+                width: None,
+                compress: true,
                 runs: 1,
             },
         ],
@@ -72,13 +80,33 @@ fn scenarios(size: Size) -> Vec<Scenario> {
                 name: "5,000 messages, loopback",
                 corpus: Corpus::five_thousand(),
                 round_trip: near,
+                width: None,
+                compress: true,
                 runs: 3,
             },
             Scenario {
                 name: "1,000 messages, 40 ms",
                 corpus: Corpus::one_thousand(),
                 round_trip: FAR,
+                width: None,
+                compress: true,
                 runs: 3,
+            },
+            Scenario {
+                name: "1,000 messages, 40 ms, 2 MB/s",
+                corpus: Corpus::one_thousand(),
+                round_trip: FAR,
+                width: Some(2_000_000),
+                compress: true,
+                runs: 1,
+            },
+            Scenario {
+                name: "1,000 messages, 40 ms, 2 MB/s, servers without COMPRESS",
+                corpus: Corpus::one_thousand(),
+                round_trip: FAR,
+                width: Some(2_000_000),
+                compress: false,
+                runs: 1,
             },
         ],
     };
@@ -87,6 +115,8 @@ fn scenarios(size: Size) -> Vec<Scenario> {
             name: "50,000 messages, loopback",
             corpus: Corpus::fifty_thousand(),
             round_trip: near,
+            width: None,
+            compress: true,
             runs: 3,
         });
     }
@@ -128,10 +158,13 @@ struct Outcome {
 
 fn measure_scenario(scenario: &Scenario, contestants: &[Contestant]) -> Result<Outcome> {
     say(&format!("{}: seeding", scenario.name));
-    let hoster = Options {
+    let mut hoster = Options {
         fsync: true,
         ..Options::default()
     };
+    if !scenario.compress {
+        hoster.extra = vec!["protocol imap {\n  mail_plugins = quota imap_quota\n}".to_owned()];
+    }
     let primary = Dovecot::start(hoster.clone())?;
     let standby = Dovecot::start(hoster)?;
     let (messages, bytes) = primary.seed("source", &scenario.corpus)?;
@@ -140,10 +173,11 @@ fn measure_scenario(scenario: &Scenario, contestants: &[Contestant]) -> Result<O
     let lines = if scenario.round_trip.is_zero() {
         None
     } else {
-        Some([
-            DelayLine::start(primary.imap_port(), scenario.round_trip)?,
-            DelayLine::start(standby.imap_port(), scenario.round_trip)?,
-        ])
+        let line = |port| match scenario.width {
+            Some(width) => DelayLine::narrow(port, scenario.round_trip, width),
+            None => DelayLine::start(port, scenario.round_trip),
+        };
+        Some([line(primary.imap_port())?, line(standby.imap_port())?])
     };
     let ports = match &lines {
         Some([source, target]) => [source.port(), target.port()],
@@ -252,8 +286,18 @@ fn print(scenario: &Scenario, outcome: &Outcome) {
         scenario.name, scenario.runs
     );
     println!(
-        "{:<11} {:>8} {:>9} {:>7} {:>7} {:>7} {:>8}  {:>9} {:>7}  {:<9}",
-        "first", "s", "msg/s", "MB/s", "cpu s", "RSS MB", "ratio", "turns", "conn.", "identical"
+        "{:<11} {:>8} {:>9} {:>7} {:>7} {:>7} {:>8}  {:>9} {:>7} {:>10}  {:<9}",
+        "first",
+        "s",
+        "msg/s",
+        "MB/s",
+        "cpu s",
+        "RSS MB",
+        "ratio",
+        "turns",
+        "conn.",
+        "MB on wire",
+        "identical"
     );
     let base = |pick: fn(&Figures) -> &Vec<Measured>| {
         outcome
@@ -264,7 +308,7 @@ fn print(scenario: &Scenario, outcome: &Outcome) {
     for (contestant, figures) in &outcome.figures {
         let seconds = median(&figures.first, |m| m.seconds);
         println!(
-            "{:<11} {seconds:>8.2} {:>9.0} {:>7.1} {:>7.2} {:>7.1} {:>7.2}×  {:>9} {:>7}  {:<9}",
+            "{:<11} {seconds:>8.2} {:>9.0} {:>7.1} {:>7.2} {:>7.1} {:>7.2}×  {:>9} {:>7} {:>10}  {:<9}",
             contestant.name(),
             float(outcome.messages) / seconds,
             megabytes / seconds,
@@ -273,6 +317,11 @@ fn print(scenario: &Scenario, outcome: &Outcome) {
             base(|figures| &figures.first) / seconds,
             shown(figures.first_traffic.map(|traffic| traffic.turns)),
             shown(figures.first_traffic.map(|traffic| traffic.connections)),
+            shown(
+                figures
+                    .first_traffic
+                    .map(|traffic| (traffic.sent + traffic.received) / 1_000_000)
+            ),
             if figures.identical { "yes" } else { "no" },
         );
     }

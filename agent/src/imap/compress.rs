@@ -1,0 +1,87 @@
+//! DEFLATE on a connection (RFC 4978): once agreed, all that crosses it either way is compressed.
+//!
+//! It is agreed after the login, so no password or token is ever in the stream.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_compression::Level;
+use async_compression::tokio::bufread::DeflateDecoder;
+use async_compression::tokio::write::DeflateEncoder;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::time::Instant;
+
+use super::connect::Endpoint;
+use super::error::ImapError;
+use super::link::Link;
+
+/// What a parser reads at once.
+pub(super) const BUFFER: usize = 64 * 1024;
+
+/// What is read from a connection.
+pub(super) type Inlet = BufReader<Box<dyn AsyncRead + Send + Unpin>>;
+/// What is written to it.
+pub(super) type Outlet = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// What comes from a socket, timed.
+pub(super) struct Timed<R> {
+    socket: R,
+    endpoint: Arc<Endpoint>,
+    last: Option<Instant>,
+}
+
+impl<R: AsyncRead + Send + Unpin + 'static> Timed<R> {
+    /// What is read from this socket.
+    pub fn inlet(socket: R, endpoint: Arc<Endpoint>) -> Inlet {
+        let timed = Self {
+            socket,
+            endpoint,
+            last: None,
+        };
+        BufReader::with_capacity(BUFFER, Box::new(timed))
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Timed<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        let now = Instant::now();
+        let octets = buf.filled().len() - before;
+        if let Some(last) = self.last.replace(now) {
+            self.endpoint.meter.line.came(octets, now - last);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Link {
+    /// Has the connection compressed from now on, if the server can. Nothing may be on its way.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn compress(&mut self) -> Result<(), ImapError> {
+        if !self.capabilities.has("COMPRESS=DEFLATE") || self.compressed {
+            return Ok(());
+        }
+        let tag = self.send("COMPRESS", "COMPRESS DEFLATE").await?;
+        // To the end of its line and no further: what follows is compressed.
+        if self.raw_lines("COMPRESS", &tag).await?.is_none() {
+            return Ok(());
+        }
+        let none: Outlet = Box::new(tokio::io::sink());
+        let outlet = std::mem::replace(&mut self.writer, none);
+        self.writer = Box::new(DeflateEncoder::with_quality(outlet, Level::Fastest));
+        let inlet = self.inlet();
+        let plain = std::mem::replace(inlet, BufReader::new(Box::new(tokio::io::empty())));
+        *inlet = BufReader::with_capacity(BUFFER, Box::new(DeflateDecoder::new(plain)));
+        self.compressed = true;
+        Ok(())
+    }
+}
