@@ -635,8 +635,14 @@ pub fn view(
         // A target's folder that is gone is as good as none, but for what the ledger knows of it.
         pairs.insert(name, Pair { source, target });
     }
+    let equivalent = if pairs.is_empty() {
+        BTreeSet::new()
+    } else {
+        ledger.equivalents()?
+    };
     Ok(View {
         pairs,
+        equivalent,
         tombstones,
         known_on_source: ledger.count_messages(choice.triangle, source.corner.as_str())?,
         target_whole,
@@ -655,10 +661,9 @@ pub fn stood(
         .values()
         .filter_map(|folder| {
             let id = folder.known.id;
-            let status = folder.listing.as_ref()?.status;
-            let messages =
-                u32::try_from(folder.listing.as_ref()?.messages.len()).unwrap_or(u32::MAX);
-            let stood = (status.uidnext, status.highestmodseq, messages);
+            let listing = folder.listing.as_ref()?;
+            let status = listing.status;
+            let stood = (status.uidnext, status.highestmodseq, listing.shown);
             Some((id, (!open.contains(&id)).then_some(stood)))
         })
         .collect()

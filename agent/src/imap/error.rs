@@ -206,6 +206,14 @@ pub(super) fn kind_of_no(text: &str) -> Kind {
     }
 }
 
+/// What a BAD says: Exchange Online asks for a pause by it too.
+pub(super) fn kind_of_bad(text: &str) -> Kind {
+    match kind_of_no(text) {
+        Kind::BackOff => Kind::BackOff,
+        _ => Kind::Bad,
+    }
+}
+
 /// Whether a NO says that the same may be accepted later.
 pub(super) fn passes(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
@@ -303,6 +311,8 @@ mod tests {
         };
         check("[OVERQUOTA] mailbox is full", Kind::OverQuota, None);
         check("[CANNOT] not that", Kind::No, None);
+        assert_eq!(kind_of_bad("[OVERQUOTA] what?"), Kind::Bad);
+        assert_eq!(kind_of_bad("Suggested Backoff Time: 1"), Kind::BackOff);
         check(
             "Request is throttled. Suggested Backoff Time: 299979 milliseconds",
             Kind::BackOff,

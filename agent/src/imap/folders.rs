@@ -7,6 +7,7 @@ use async_imap::imap_proto::{MailboxDatum, NameAttribute, Response, StatusAttrib
 use tokio::time::Instant;
 
 use super::error::{ImapError, Kind};
+use super::gmail;
 use super::link::{Link, in_folder};
 use super::wire::{self, Mailbox, unescaped};
 
@@ -88,11 +89,16 @@ impl Link {
         }
         let mut folders = BTreeMap::new();
         let mut statuses = BTreeMap::new();
+        let gmail = self.capabilities.has("X-GM-EXT-1");
+        let mut all_mail = None;
         let take = |response: &Response<'_>| {
             match response {
                 Response::MailboxData(MailboxDatum::List(list)) => {
                     let mut folder =
                         folder(&list.name, list.delimiter.as_deref(), &list.name_attributes)?;
+                    if gmail && gmail::reinterpret(&mut folder, &list.name_attributes) {
+                        all_mail = Some(folder.mailbox.clone());
+                    }
                     folders.insert(folder.mailbox.clone(), folder);
                 }
                 Response::MailboxData(MailboxDatum::Status { mailbox, status }) => {
@@ -105,6 +111,7 @@ impl Link {
         let finished = self.finish("LIST", None, &tag, take).await?;
         self.demand_ok("LIST", None, finished)?;
         if folders.is_empty() {
+        self.all_mail = all_mail;
             // Every account has an INBOX: an empty list is no answer.
             return Err(self.error(
                 Kind::Unexpected,

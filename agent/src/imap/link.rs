@@ -19,8 +19,9 @@ use tokio::io::{
 use tokio::time::{Instant, timeout};
 
 use super::append::Appending;
-use super::connect::{Endpoint, Socket};
-use super::error::{ImapError, Kind, kind_of_no};
+use super::compress::{Inlet, Outlet, Timed};
+use super::connect::Endpoint;
+use super::error::{ImapError, Kind, kind_of_bad, kind_of_no};
 use super::login::Proof;
 use super::wire::{self, Mailbox};
 
@@ -162,6 +163,8 @@ pub struct Link {
     pub capabilities: Capabilities,
     /// The mailbox that is open, and whether for writing.
     pub(super) selected: Option<(Mailbox, bool)>,
+    /// Gmail's `All Mail`, of which only what has no label is listed.
+    pub(super) all_mail: Option<Mailbox>,
     /// EXISTS of the open mailbox.
     pub(super) exists: u32,
     /// Messages expunged since the last command began.
@@ -198,6 +201,7 @@ impl Link {
             endpoint,
             capabilities: Capabilities::default(),
             selected: None,
+            all_mail: None,
             exists: 0,
             expunged: 0,
             outstanding: BTreeSet::new(),
@@ -579,7 +583,7 @@ impl Link {
         let kind = match finished.end {
             End::Ok => return Ok(finished),
             End::No => kind_of_no(&finished.text),
-            _ => Kind::Bad,
+            End::Bad => kind_of_bad(&finished.text),
         };
         Err(in_folder(self.error(kind, command, &finished.text), folder))
     }
@@ -598,7 +602,8 @@ impl Link {
             Response::Done { tag: done, .. } if self.outstanding.remove(&done.0) => {
                 let finished = finished(response);
                 if finished.end == End::Bad {
-                    return Err(self.error(Kind::Bad, command, &finished.text));
+                    let kind = kind_of_bad(&finished.text);
+                    return Err(self.error(kind, command, &finished.text));
                 }
                 self.answers.insert(done.0.clone(), finished);
             }
@@ -623,11 +628,8 @@ impl Link {
                 status: Status::Bad,
                 outcome,
             } => {
-                return Err(self.error(
-                    Kind::Bad,
-                    command,
-                    outcome.information.as_deref().unwrap_or_default(),
-                ));
+                let text = outcome.information.as_deref().unwrap_or_default();
+                return Err(self.error(kind_of_bad(text), command, text));
             }
             Response::MailboxData(MailboxDatum::Exists(count)) => self.exists = *count,
             Response::Expunge(_) => {

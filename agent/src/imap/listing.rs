@@ -1,12 +1,13 @@
 //! What a folder holds: every UID with size, date and flags, or an error. A listing that is not complete
 //! is none.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use async_imap::imap_proto::{AttributeValue, Response, ResponseCode};
 
 use super::error::{ImapError, Kind};
 use super::folders::FolderStatus;
+use super::gmail;
 use super::link::{Link, in_folder};
 use super::wire::{Mailbox, parse_date_time};
 use crate::plan::identity::{Flags, Keyword};
@@ -17,8 +18,10 @@ use crate::plan::view::Shown;
 pub struct Listing {
     /// Where it stood.
     pub status: FolderStatus,
-    /// Every message.
+    /// Every message that lies in it.
     pub messages: Vec<Shown>,
+    /// How many it showed: more where it is also a view of others, as Gmail's `All Mail` is.
+    pub shown: u32,
 }
 
 /// What opening a mailbox told.
@@ -34,6 +37,7 @@ pub struct Opened {
 const AHEAD: usize = 32;
 const FETCH: &str = "UID FETCH";
 const ROWS: &str = "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)";
+const LABELLED_ROWS: &str = "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE X-GM-LABELS)";
 
 /// A mailbox to list.
 #[derive(Debug, Clone)]
@@ -135,7 +139,7 @@ impl Link {
                 let (first, second) = (self.tag(), holds_mail.then(|| self.tag()));
                 lines.push_str(&format!("{first} {opening}\r\n"));
                 if let Some(second) = &second {
-                    lines.push_str(&format!("{second} {ROWS}\r\n"));
+                    lines.push_str(&format!("{second} {}\r\n", self.rows_of(&ask.mailbox)));
                 }
                 ahead.push_back((ask, first, second));
             }
@@ -160,6 +164,7 @@ impl Link {
             let mut listing = Listing {
                 status: opened.status,
                 messages: Vec::new(),
+                shown: 0,
             };
             match second {
                 Some(tag) => self.rows(mailbox, &tag, &mut listing).await?,
@@ -171,7 +176,7 @@ impl Link {
         for index in filled_since {
             if let (Some(ask), Some(Ok(listing))) = (asks.get(index), listings.get_mut(index)) {
                 listing.status = self.open_mailbox(&ask.mailbox, false).await?.status;
-                let tag = self.send(FETCH, ROWS).await?;
+                let tag = self.send(FETCH, self.rows_of(&ask.mailbox)).await?;
                 self.rows(&ask.mailbox, &tag, listing).await?;
             }
         }
@@ -186,6 +191,15 @@ impl Link {
         Ok(listings)
     }
 
+    /// The command for the rows of a mailbox.
+    fn rows_of(&self, mailbox: &Mailbox) -> &'static str {
+        if self.all_mail.as_ref() == Some(mailbox) {
+            LABELLED_ROWS
+        } else {
+            ROWS
+        }
+    }
+
     /// Reads the rows of the mailbox that is open.
     async fn rows(
         &mut self,
@@ -194,12 +208,17 @@ impl Link {
         listing: &mut Listing,
     ) -> Result<(), ImapError> {
         let expected = listing.status.messages;
+        let by_label = self.all_mail.as_ref() == Some(mailbox);
+        let mut elsewhere = BTreeSet::new();
         let messages = &mut listing.messages;
         messages.reserve(usize::try_from(expected).unwrap_or(0).min(1 << 20));
         let finished = self
             .finish(FETCH, Some(mailbox), tag, |response| {
                 if let Response::Fetch(_, attributes) = response {
                     take_row(attributes, messages)?;
+                    if by_label {
+                        elsewhere.extend(lies_elsewhere(attributes)?);
+                    }
                 }
                 Ok(())
             })
@@ -216,7 +235,27 @@ impl Link {
             let error = self.error(Kind::Unexpected, FETCH, text);
             return Err(in_folder(error, Some(mailbox)));
         }
+        listing.shown = found;
+        messages.retain(|message| !elsewhere.contains(&message.uid));
         Ok(())
+    }
+}
+
+/// The UID of a message that lies in another folder too, in a FETCH response of Gmail's `All Mail`.
+fn lies_elsewhere(attributes: &[AttributeValue<'_>]) -> Result<Option<u32>, String> {
+    let (mut uid, mut sized, mut labels) = (None, false, None);
+    for attribute in attributes {
+        match attribute {
+            AttributeValue::Uid(value) => uid = Some(*value),
+            AttributeValue::Rfc822Size(_) => sized = true,
+            AttributeValue::GmailLabels(list) => labels = Some(list),
+            _ => {}
+        }
+    }
+    match labels {
+        Some(labels) => Ok(uid.filter(|_| gmail::lies_elsewhere(labels.iter().map(|l| &**l)))),
+        None if sized => Err("a message came without X-GM-LABELS".to_owned()),
+        None => Ok(None),
     }
 }
 

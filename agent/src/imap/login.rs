@@ -11,7 +11,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::connect::Endpoint;
-use super::error::{ImapError, Kind};
+use super::error::{ImapError, Kind, kind_of_bad, kind_of_no};
 use super::link::{AnyResponse as _, Capabilities, Code, End, Finished, Link};
 use super::wire;
 use crate::oauth::{AccessToken, OauthError, TokenSource};
@@ -152,8 +152,11 @@ impl Link {
             End::No if finished.text.contains("UNAVAILABLE") => {
                 Err(self.error(Kind::No, "LOGIN", finished.text))
             }
+            End::No if kind_of_no(&finished.text) == Kind::BackOff => {
+                Err(self.error(Kind::BackOff, "LOGIN", finished.text))
+            }
             End::No => Err(self.error(Kind::Login, "LOGIN", finished.text)),
-            _ => Err(self.error(Kind::Bad, "LOGIN", finished.text)),
+            End::Bad => Err(self.error(kind_of_bad(&finished.text), "LOGIN", finished.text)),
         }
     }
 

@@ -11,6 +11,7 @@ mod connect;
 mod error;
 mod fetch;
 mod folders;
+mod gmail;
 mod idle;
 mod link;
 mod line;

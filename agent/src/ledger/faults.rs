@@ -7,7 +7,7 @@ use maildreieck_api_spec::vocabulary::{Class, Corner};
 
 use super::messages::content_of;
 use super::records::key;
-use super::schema::{folder, quarantine, refused_keyword, repair, triangle};
+use super::schema::{equivalent, folder, quarantine, refused_keyword, repair, triangle};
 use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::view::{FolderId, Place};
@@ -196,6 +196,32 @@ impl Ledger {
                     since,
                 })
             })
+            .collect()
+    }
+
+    /// Notes what a hoster made of a message, where both say the same.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn note_equivalent(&mut self, original: ContentId, rewritten: ContentId) -> Result<()> {
+        diesel::insert_into(equivalent::table)
+            .values((
+                equivalent::original.eq(original.0.to_vec()),
+                equivalent::rewritten.eq(rewritten.0.to_vec()),
+            ))
+            .on_conflict_do_nothing()
+            .execute(&mut self.db)?;
+        Ok(())
+    }
+
+    /// What hosters made of messages: each original with what says the same.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn equivalents(&mut self) -> Result<BTreeSet<(ContentId, ContentId)>> {
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = equivalent::table.load(&mut self.db)?;
+        rows.iter()
+            .map(|(original, rewritten)| Ok((content_of(original)?, content_of(rewritten)?)))
             .collect()
     }
 

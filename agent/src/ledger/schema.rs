@@ -14,6 +14,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    equivalent (original, rewritten) {
+        original -> Binary,
+        rewritten -> Binary,
+    }
+}
+
+diesel::table! {
     folder (id) {
         id -> BigInt,
         triangle -> Text,

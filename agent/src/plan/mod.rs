@@ -4,6 +4,7 @@
 //! comes from sorted collections.
 
 pub mod budget;
+pub mod equivalence;
 pub mod guard;
 pub mod identity;
 pub mod mirror;

@@ -59,8 +59,8 @@ const USUAL: [(&str, &[&str]); 5] = [
     ("\\Archive", &["archive", "archiv"]),
 ];
 
-/// Special uses that are views on other folders' mail (RFC 6154): mirroring them would double it.
-pub const VIEWS: [&str; 2] = ["\\All", "\\Flagged"];
+/// Special uses that are views on other folders' mail (RFC 6154, RFC 8457): mirroring them would double it.
+pub const VIEWS: [&str; 3] = ["\\All", "\\Flagged", "\\Important"];
 
 /// The logical name of each folder, in the order given. A folder outside `prefix` has none.
 ///

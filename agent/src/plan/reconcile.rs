@@ -67,6 +67,8 @@ pub struct Explanations {
     pub vanished: Vec<(LogicalFolder, ContentId, bool)>,
     /// Keywords that the corner refuses, lower case.
     pub refused_keywords: BTreeSet<String>,
+    /// What the corner made of messages that it rewrites: each original with what says the same.
+    pub equivalent: BTreeSet<(ContentId, ContentId)>,
 }
 
 /// Compares a corner with the primary.
@@ -89,7 +91,7 @@ pub fn compare(
     matching.but_for_date();
     matching.elsewhere();
     matching.altered();
-    matching.rest(primary);
+    matching.rest(primary, other);
     matching.found.sort();
     matching.found
 }
@@ -248,17 +250,27 @@ impl<'a> Matching<'a> {
         if self.corner == Corner::Store {
             return;
         }
-        let corner = self.corner;
+        let (corner, equivalent) = (self.corner, &self.explanations.equivalent);
         let key = |e: &Entry| (e.folder.clone(), e.copy.unwrap_or(0));
         let copy_key = |e: &Entry| (e.folder.clone(), e.uid);
         self.pair(key, copy_key, |found, left, right| {
-            let detail = format!("the primary's UID {} has other octets", left.uid);
-            found.push(difference(Class::Altered, corner, right, None, detail));
+            let (class, reason, detail) = if equivalent.contains(&(left.content, right.content)) {
+                let detail = format!(
+                    "the primary's UID {} says the same in another form",
+                    left.uid
+                );
+                (Class::Equivalent, Some(Reason::ByClass), detail)
+            } else {
+                let detail = format!("the primary's UID {} has other octets", left.uid);
+                (Class::Altered, None, detail)
+            };
+            found.push(difference(class, corner, right, reason, detail));
         });
     }
 
-    fn rest(&mut self, primary: &[Entry]) {
+    fn rest(&mut self, primary: &[Entry], other: &[Entry]) {
         let corner = self.corner;
+        let merged = merged(primary, other);
         for entry in self.left.iter().flatten() {
             let missing = if corner == Corner::Store {
                 Class::MissingInStore
@@ -287,7 +299,17 @@ impl<'a> Matching<'a> {
                         .to_owned(),
                     )
                 }
-                _ => (
+                None if entry
+                    .copy
+                    .is_some_and(|uid| merged.contains(&(&entry.folder, uid))) =>
+                {
+                    (
+                        Class::HostMerged,
+                        Some(Reason::ByClass),
+                        format!("the {corner} keeps it and an equal one as one"),
+                    )
+                }
+                None => (
                     missing,
                     None,
                     format!("the primary's UID {} is not in this corner", entry.uid),
@@ -359,6 +381,26 @@ impl<'a> Matching<'a> {
                 .push(difference(class, corner, entry, reason, detail.to_owned()));
         }
     }
+}
+
+/// The copies that are one for several equal messages, by folder and UID: the server told the same UID for each.
+fn merged<'a>(primary: &'a [Entry], other: &[Entry]) -> BTreeSet<(&'a LogicalFolder, u32)> {
+    let mut copies: BTreeMap<(&LogicalFolder, u32, ContentId), u32> = BTreeMap::new();
+    for entry in primary {
+        if let Some(uid) = entry.copy {
+            *copies
+                .entry((&entry.folder, uid, entry.content))
+                .or_default() += 1;
+        }
+    }
+    copies.retain(|_, count| *count > 1);
+    if copies.is_empty() {
+        return BTreeSet::new();
+    }
+    let there = other.iter().map(|e| (&e.folder, e.uid, e.content));
+    let there: BTreeSet<(&LogicalFolder, u32, ContentId)> = there.collect();
+    let copies = copies.into_keys().filter(|copy| there.contains(copy));
+    copies.map(|(folder, uid, _)| (folder, uid)).collect()
 }
 
 fn difference(

@@ -181,4 +181,6 @@ pub struct View {
     pub pop_delete: bool,
     /// What the target's servers refused: keywords, lower case.
     pub refused_keywords: BTreeSet<String>,
+    /// What the target made of messages that it rewrites: each original with what says the same.
+    pub equivalent: BTreeSet<(ContentId, ContentId)>,
 }

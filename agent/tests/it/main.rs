@@ -12,6 +12,7 @@ mod limits;
 mod mirror;
 mod oauth;
 mod proof;
+mod providers;
 mod refused;
 mod restored;
 mod servers;

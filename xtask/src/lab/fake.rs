@@ -67,8 +67,10 @@ pub enum Keeping {
     /// It stays.
     #[default]
     All,
-    /// It gets a line of the server's own.
+    /// It gets a header line of the server's own.
     Rewritten,
+    /// It gets a line more at its end: it says something else.
+    Altered,
     /// It is gone at once.
     Nothing,
     /// One that the folder holds already is not added: it has the UID of that.
@@ -92,6 +94,8 @@ pub struct FakeMessage {
     pub flags: Vec<String>,
     /// INTERNALDATE as it stands in FETCH, such as `24-Nov-2024 10:00:00 +0100`.
     pub internaldate: String,
+    /// Labels as they stand in FETCH, where they are asked for (X-GM-EXT-1).
+    pub labels: String,
     /// The octets.
     pub body: Vec<u8>,
 }
@@ -196,6 +200,16 @@ impl Script {
         self
     }
 
+    /// The labels of the message that was put into a folder last, besides the folder's own.
+    #[must_use]
+    pub fn labels(mut self, folder: &str, labels: &str) -> Self {
+        let folder = self.folders.get_mut(folder);
+        if let Some(last) = folder.and_then(|folder| folder.messages.last_mut()) {
+            labels.clone_into(&mut last.labels);
+        }
+        self
+    }
+
     /// What becomes of messages that are added.
     #[must_use]
     pub fn keeping(mut self, keeping: Keeping) -> Self {
@@ -251,6 +265,7 @@ impl FakeFolder {
             uid,
             flags,
             internaldate: internaldate.to_owned(),
+            labels: String::new(),
             body: body.to_vec(),
         });
         uid
@@ -800,8 +815,10 @@ impl Connection {
             }
             let flags = flags.split_whitespace().map(str::to_owned).collect();
             let rewritten = [b"X-Scanned: yes\r\n", body.as_slice()].concat();
+            let altered = [body.as_slice(), b"Scanned.\r\n"].concat();
             let kept = match keeping {
                 Keeping::Rewritten => &rewritten,
+                Keeping::Altered => &altered,
                 _ => body,
             };
             uids.push(folder.add(flags, date, kept).to_string());

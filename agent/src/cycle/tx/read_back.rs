@@ -10,6 +10,7 @@ use crate::error::AgentError;
 use crate::execute::{LARGE, identify_large};
 use crate::imap::{BodyEvent, wire};
 use crate::plan::budget::Left;
+use crate::plan::equivalence::second_digest;
 use crate::plan::identity::ContentId;
 use crate::plan::view::Place;
 use crate::store::{ReadBack, Store};
@@ -166,11 +167,16 @@ impl Round<'_> {
                     let content = ContentId::of(&body.octets);
                     match known.get(&body.uid) {
                         Some(expected) if *expected == content => verified.push(at),
-                        Some(_) => self
-                            .site
-                            .ledger
-                            .borrow_mut()
-                            .found_altered(at, content, now)?,
+                        Some(expected) => {
+                            if corner == Corner::Standby
+                                && says_the_same(self.site, *expected, &body.octets).await?
+                            {
+                                let mut ledger = self.site.ledger.borrow_mut();
+                                ledger.note_equivalent(*expected, content)?;
+                            }
+                            let mut ledger = self.site.ledger.borrow_mut();
+                            ledger.found_altered(at, content, now)?;
+                        }
                         None => continue,
                     }
                     count += 1;
@@ -187,4 +193,18 @@ impl Round<'_> {
         }
         Ok((count, false))
     }
+}
+
+/// Whether octets say the same as a message that the store has, in another form. What it has lost is like nothing.
+async fn says_the_same(
+    site: &Site,
+    original: ContentId,
+    octets: &[u8],
+) -> Result<bool, AgentError> {
+    let Some(digest) = second_digest(octets) else {
+        return Ok(false);
+    };
+    let read = move |store: &mut Store| Ok(store.read(&original).ok());
+    let original = site.store.with(read).await?;
+    Ok(original.is_some_and(|octets| second_digest(&octets) == Some(digest)))
 }

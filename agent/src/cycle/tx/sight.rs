@@ -123,6 +123,7 @@ impl Round<'_> {
                 .map(|(folder, content)| (folder, content, ordinary))
                 .collect(),
             refused_keywords: view.refused_keywords.clone(),
+            equivalent: view.equivalent.clone(),
         };
         let triangle = self.triangle.name.clone();
         let members = self

@@ -187,7 +187,10 @@ impl<'a> FolderPlan<'a, '_> {
             .and_then(|t| Some((t, shown_at(t, copy.uid)?)));
         if let Some((target, there)) = there {
             let known = target.rows.get(&copy.uid);
-            if known.is_some_and(|known| known.content != row.content) {
+            let says_the_same = |other| self.scene.view.equivalent.contains(&(row.content, other));
+            let altered =
+                |known: &Row| known.content != row.content && !says_the_same(known.content);
+            if known.is_some_and(altered) {
                 // The right copy is put beside it.
                 return Some(lacking(Some((copy, Class::Altered))));
             }

@@ -11,8 +11,16 @@ use crate::vocabulary::{Class, Corner, Direction};
 pub const LARGEST: u64 = (1 << 53) - 1;
 
 /// The folders that have a name in a certificate.
-pub const ROLES: [&str; 8] = [
-    "inbox", "sent", "archive", "drafts", "junk", "trash", "flagged", "all",
+pub const ROLES: [&str; 9] = [
+    "inbox",
+    "sent",
+    "archive",
+    "drafts",
+    "junk",
+    "trash",
+    "flagged",
+    "important",
+    "all",
 ];
 
 /// What a ledger can count failovers and returns up to.

@@ -78,6 +78,9 @@ pub(super) fn fetch(
     if upper.contains("RFC822.SIZE") {
         items.push(format!("RFC822.SIZE {}", message.body.len()).into_bytes());
     }
+    if upper.contains("X-GM-LABELS") {
+        items.push(format!("X-GM-LABELS ({})", message.labels).into_bytes());
+    }
     if let Some((_, rest)) = text
         .split_once("BODY.PEEK[")
         .or_else(|| text.split_once("BODY["))

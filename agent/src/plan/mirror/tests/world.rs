@@ -370,6 +370,7 @@ impl World {
             tombstones: self.tombstones.clone(),
             known_on_source: u64::try_from(self.source.rows.len()).unwrap(),
             target_moves: self.moves,
+            equivalent: BTreeSet::new(),
             refused_keywords: self.refused.clone(),
         }
     }
