@@ -490,9 +490,8 @@ fn at_rest(
             None => return Ok(false),
         }
     }
-    let here = |copy: &Place| {
-        copy.folder == target.known.id && copy.generation == target.known.generation
-    };
+    let here =
+        |copy: &Place| copy.folder == target.known.id && copy.generation == target.known.generation;
     let buried = tombstones.iter().filter_map(|t| t.copy.filter(here));
     let buried: Vec<u32> = buried.map(|copy| copy.uid).collect();
     Ok(ledger.at_rest(&source.known, &target.known, copies, &buried, refused)?)
@@ -504,9 +503,7 @@ fn side(ledger: &mut Ledger, folder: &mut SeenFolder) -> Result<Side, AgentError
         known = ledger.rows(folder.known.id, folder.known.generation)?;
     }
     let shown = match &folder.listing {
-        Some(listing) => listing
-            .messages
-            .clone(),
+        Some(listing) => listing.messages.clone(),
         None if folder.status.is_none() => Vec::new(),
         None => known
             .rows

@@ -188,11 +188,11 @@ impl<'a> Round<'a> {
             shapes: Rc::default(),
             careful: false,
             short: false,
+            room: Room::default(),
+            room_is_told: false,
             unfilled: Vec::new(),
             epoch,
             cut: Cut::default(),
-            room: Room::default(),
-            room_is_told: false,
         };
         let known = {
             let mut ledger = site.ledger.borrow_mut();
@@ -347,11 +347,11 @@ impl<'a> Round<'a> {
             shapes: Rc::clone(&self.shapes),
             compresses: Cell::new(false),
             careful: self.careful,
+            room: self.room.clone(),
             target_corner: Corner::Standby,
             progress: &self.site.progress,
             stop: self.site.stop.subscribe(),
         }
-            room: self.room.clone(),
     }
 
     async fn end(self) {

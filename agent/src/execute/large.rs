@@ -51,7 +51,7 @@ impl Landing {
         parts: &mut Parts,
     ) -> Result<Self, AgentError> {
         while let Some(octets) = self.read.next(parts) {
-            execution.progress.moved(0);
+            execution.progress.moved();
             let mut open = self.open;
             let write = move |store: &mut store::Store| {
                 open.write(store, &octets)?;

@@ -93,10 +93,10 @@ pub struct Execution<'a> {
     pub compresses: Cell<bool>,
     /// One message at a time, after a server closed on a batch.
     pub careful: bool,
-    /// The corner that is written to.
-    pub target_corner: Corner,
     /// What the target takes.
     pub room: Room,
+    /// The corner that is written to.
+    pub target_corner: Corner,
     /// Where progress is shown.
     pub progress: &'a Progress,
     /// Whether to begin nothing more.

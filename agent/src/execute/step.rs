@@ -525,7 +525,7 @@ impl Execution<'_> {
                     BodyEvent::Gone(_) => {}
                     BodyEvent::Unequal(uid) => self.unequal(Place { uid, ..folder })?,
                     BodyEvent::Body(body) => {
-                        self.progress.moved(0);
+                        self.progress.moved();
                         let content = ContentId::of(&body.octets);
                         rows.push(NewRow {
                             at: Place {
@@ -566,7 +566,7 @@ impl Execution<'_> {
                     BodyEvent::Gone(_) => {}
                     BodyEvent::Unequal(uid) => self.unequal(Place { uid, ..folder })?,
                     BodyEvent::Body(body) => {
-                        self.progress.moved(0);
+                        self.progress.moved();
                         let size = u32::try_from(body.octets.len()).unwrap_or(u32::MAX);
                         let octets = body.octets;
                         let put = self
@@ -736,7 +736,7 @@ impl Execution<'_> {
                     }) else {
                         continue;
                     };
-                    self.progress.moved(0);
+                    self.progress.moved();
                     let event = StoredRow::clone(row).into_add(self.triangle);
                     let keep = move |store: &mut crate::store::Store| {
                         store.put(&body.octets)?;

@@ -116,6 +116,7 @@ impl Execution<'_> {
             prepared.await?;
             return Ok(Done::default());
         }
+        self.progress.expect(self.triangle, plan.volumes());
         let outcome = RefCell::new(Outcome::default());
         let budget = Arc::new(Semaphore::new(to_usize(BUDGET_KIB)));
         let (groups_in, groups) = mpsc::channel::<Group>(1);
@@ -155,7 +156,6 @@ impl Execution<'_> {
         Ok(outcome.done)
     }
 
-    /// How many connections are worth their while, of `most`.
     /// Whether the target is reached over a line that is the limit. What is sent is not measured, but both accounts
     /// are reached over the site's own line, which sends no faster than it receives.
     fn line_is_slow(&self) -> bool {
@@ -166,6 +166,7 @@ impl Execution<'_> {
         target.is_far() && (source.is_slow() || target.is_slow())
     }
 
+    /// How many connections are worth their while, of `most`.
     pub(crate) fn writers_for(messages: usize, bytes: usize, most: usize) -> usize {
         let parcels = messages.div_ceil(PARCEL_MESSAGES);
         parcels.max(bytes / PARCEL_BYTES).min(most)
@@ -366,6 +367,8 @@ impl Execution<'_> {
         parcels: &mpsc::Sender<Parcel>,
     ) -> Result<bool, AgentError> {
         let folder = self.target(logical)?;
+        let takes = |item: &Item| self.room.takes(logical, u64::from(item.size));
+        let (items, too_large): (Vec<Item>, Vec<Item>) = items.into_iter().partition(takes);
         let mut split: Vec<Vec<Item>> = Vec::new();
         let mut rest: VecDeque<Item> = items.into();
         while !rest.is_empty() {
@@ -387,9 +390,10 @@ impl Execution<'_> {
             .iter()
             .map(|items| items.iter().map(|item| item.content).collect())
             .collect();
-        let takes = |item: &Item| self.room.takes(logical, u64::from(item.size));
-        let (items, too_large): (Vec<Item>, Vec<Item>) = items.into_iter().partition(takes);
         let batches = self.open_batches(&folder, &contents, rows).await?;
+        for item in &too_large {
+            self.put_aside_unsent(item, logical)?;
+        }
         for (items, batch) in split.into_iter().zip(batches) {
             let parcel = Parcel {
                 logical: logical.clone(),
@@ -404,6 +408,3 @@ impl Execution<'_> {
         Ok(true)
     }
 }
-        for item in &too_large {
-            self.put_aside_unsent(item, logical)?;
-        }

@@ -284,7 +284,7 @@ impl Execution<'_> {
         for (item, _) in &appended {
             outcome.done.mirrored.messages += 1;
             outcome.done.mirrored.bytes += u64::from(item.size);
-            self.progress.moved(u64::from(item.size));
+            self.progress.arrived(&logical, u64::from(item.size));
         }
         Ok(())
     }
@@ -344,9 +344,6 @@ impl Execution<'_> {
         }
     }
 
-    fn put_aside(&self, item: &Item, reason: &str) -> Result<(), AgentError> {
-        let now = clock::now_s();
-        let mut ledger = self.ledger.borrow_mut();
     /// Puts aside what the target says that it does not take, before there are octets for it to refuse.
     pub(super) fn put_aside_unsent(
         &self,
@@ -362,6 +359,9 @@ impl Execution<'_> {
         self.put_aside(item, &reason)
     }
 
+    fn put_aside(&self, item: &Item, reason: &str) -> Result<(), AgentError> {
+        let now = clock::now_s();
+        let mut ledger = self.ledger.borrow_mut();
         Ok(ledger.quarantine(item.source, Class::Quarantined, reason, now)?)
     }
 

@@ -78,8 +78,8 @@ impl Link {
         } else {
             String::new()
         };
-        self.write("LIST", format!("{ask}{tag} {line}\r\n").as_bytes())
         let asked = Instant::now();
+        self.write("LIST", format!("{ask}{tag} {line}\r\n").as_bytes())
             .await?;
         let mut namespace = None;
         if asks {
@@ -109,14 +109,14 @@ impl Link {
             Ok(())
         };
         let finished = self.finish("LIST", None, &tag, take).await?;
+        self.endpoint.meter.line.answered_after(asked.elapsed());
         self.demand_ok("LIST", None, finished)?;
-        if folders.is_empty() {
         self.all_mail = all_mail;
+        if folders.is_empty() {
             // Every account has an INBOX: an empty list is no answer.
             return Err(self.error(
                 Kind::Unexpected,
                 "LIST",
-        self.endpoint.meter.line.answered_after(asked.elapsed());
                 "the server listed no folder, not even INBOX",
             ));
         }

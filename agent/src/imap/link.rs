@@ -66,17 +66,17 @@ impl AsyncWrite for ReadSide {
 pub struct Capabilities(BTreeSet<String>);
 
 impl Capabilities {
+    /// Whether the server named it.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
     /// The number that it named with it: `APPENDLIMIT=35651584`.
     #[must_use]
     pub(super) fn value_of(&self, name: &str) -> Option<u64> {
         let value = |word: &String| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok();
         self.0.iter().find_map(value)
-    }
-
-    /// Whether the server named it.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.0.contains(name)
     }
 
     /// Modification sequences (RFC 7162): CONDSTORE or QRESYNC.
@@ -217,25 +217,25 @@ impl Link {
             link.ask_capabilities().await?;
         }
         if !authenticated {
+            let asked = Instant::now();
             link.login(proof).await?;
+            link.endpoint.meter.line.answered_after(asked.elapsed());
         }
         if link.capabilities.0.is_empty() {
             link.ask_capabilities().await?;
-            let asked = Instant::now();
         }
-            link.endpoint.meter.line.answered_after(asked.elapsed());
         Ok(link)
+    }
+
+    /// What is read from, past the parser.
+    pub(super) fn inlet(&mut self) -> &mut Inlet {
+        &mut self.client.get_mut().0
     }
 
     async fn greeting(&mut self) -> Result<bool, ImapError> {
         let opening = self.endpoint.opening();
         // What other servers say the parser would wait for the rest of.
         let endpoint = Arc::clone(&self.endpoint);
-    /// What is read from, past the parser.
-    pub(super) fn inlet(&mut self) -> &mut Inlet {
-        &mut self.client.get_mut().0
-    }
-
         match timeout(opening, self.inlet().fill_buf()).await {
             Err(_) => return Err(endpoint.no_greeting("greeting")),
             Ok(Err(error)) => {
@@ -318,15 +318,15 @@ impl Link {
         }
     }
 
-    /// Writes while listening, since a server may say something before everything is written. Stops when the
-    /// command `tag` is answered.
-    pub(super) async fn write_listening(
-        &mut self,
     /// Has what the stream still holds back go out too: TLS and DEFLATE both do.
     pub(super) async fn flush(&mut self, command: &'static str) -> Result<(), ImapError> {
         self.write(command, b"").await
     }
 
+    /// Writes while listening, since a server may say something before everything is written. Stops when the
+    /// command `tag` is answered.
+    pub(super) async fn write_listening(
+        &mut self,
         command: &'static str,
         tag: &str,
         octets: &[u8],
@@ -427,6 +427,7 @@ impl Link {
         tag: &str,
     ) -> Result<Option<Vec<String>>, ImapError> {
         const MOST: usize = 1 << 16;
+        let endpoint = Arc::clone(&self.endpoint);
         let read = async {
             let stream = self.inlet();
             let (mut lines, mut line, mut octets) = (Vec::new(), Vec::new(), 0);
@@ -438,7 +439,6 @@ impl Link {
                 }
                 if octet != b'\n' {
                     line.push(octet);
-        let endpoint = Arc::clone(&self.endpoint);
                     continue;
                 }
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();

@@ -76,7 +76,10 @@ impl Ledger {
         let there = copy
             .field(message::folder_id)
             .eq(target.id.0)
-            .and(copy.field(message::generation).eq(generation_to(target.generation)))
+            .and(
+                copy.field(message::generation)
+                    .eq(generation_to(target.generation)),
+            )
             .and(copy.field(message::uid).nullable().eq(message::copy_uid))
             .and(message::copy_folder.eq(target.id.0))
             .and(message::copy_generation.eq(generation_to(target.generation)))
@@ -86,7 +89,8 @@ impl Ledger {
             .filter(message::folder_id.eq(source.id.0))
             .select((
                 message::flags,
-                copy.fields((message::uid, message::flags, message::origin)).nullable(),
+                copy.fields((message::uid, message::flags, message::origin))
+                    .nullable(),
             ))
             .load_iter::<(String, Option<(i64, String, i32)>), _>(&mut self.db)?;
         let linked = rows.map(|row| {

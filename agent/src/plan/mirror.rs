@@ -12,6 +12,7 @@ mod strays;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::Class;
 use serde::Serialize;
 
@@ -228,6 +229,26 @@ impl Plan {
             && self.flags.is_empty()
             && self.copies.is_empty()
             && self.sends.is_empty()
+    }
+
+    /// What goes to each folder of the target.
+    #[must_use]
+    pub fn volumes(&self) -> BTreeMap<LogicalFolder, Volume> {
+        let mut volumes: BTreeMap<LogicalFolder, Volume> = BTreeMap::new();
+        let mut add = |folder: &LogicalFolder, sizes: &mut dyn Iterator<Item = u32>| {
+            let volume = volumes.entry(folder.clone()).or_default();
+            for size in sizes {
+                volume.messages += 1;
+                volume.bytes += u64::from(size);
+            }
+        };
+        for (folder, copies) in &self.copies {
+            add(folder, &mut copies.iter().map(|copy| copy.size));
+        }
+        for (folder, sends) in &self.sends {
+            add(folder, &mut sends.iter().map(|send| send.size));
+        }
+        volumes
     }
 }
 

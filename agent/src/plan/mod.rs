@@ -11,5 +11,5 @@ pub mod mirror;
 pub mod names;
 pub mod reconcile;
 pub mod rest;
-pub mod view;
 pub mod room;
+pub mod view;

@@ -41,7 +41,8 @@ pub fn at_rest<E>(
     let mut uids = buried.to_vec();
     for row in linked {
         let Linked { flags, copy } = row?;
-        let refuses = |k: &super::identity::Keyword| refused.contains(&k.as_str().to_ascii_lowercase());
+        let refuses =
+            |k: &super::identity::Keyword| refused.contains(&k.as_str().to_ascii_lowercase());
         match copy {
             Some(copy)
                 if copy.flags == flags

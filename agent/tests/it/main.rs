@@ -15,7 +15,7 @@ mod proof;
 mod providers;
 mod refused;
 mod restored;
-mod servers;
 mod room;
+mod servers;
 mod site;
 mod targets;

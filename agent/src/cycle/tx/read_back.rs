@@ -180,7 +180,7 @@ impl Round<'_> {
                         None => continue,
                     }
                     count += 1;
-                    self.site.progress.moved(0);
+                    self.site.progress.moved();
                 }
                 let mut ledger = self.site.ledger.borrow_mut();
                 ledger.verified(&verified, now)?;

@@ -232,9 +232,7 @@ fn rests(pair: &Pair, tombstones: &[Tombstone], refused: &BTreeSet<String>) -> b
         let quarantined = side.rows.values().any(|row| row.quarantined);
         !side.gone && side.stale.is_empty() && !quarantined && rows == side.shown
     };
-    let here = |copy: &Place| {
-        copy.folder == target.folder && copy.generation == target.generation
-    };
+    let here = |copy: &Place| copy.folder == target.folder && copy.generation == target.generation;
     let copied = |row: &Row| {
         let at = row.copy.filter(here)?;
         let copy = target.rows.get(&at.uid)?;
