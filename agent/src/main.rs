@@ -32,9 +32,12 @@ const BESIDE: usize = 2;
     reason = "there is no other way to say it to this allocator; called before there is a second thread"
 )]
 fn share_one_heap() {
-    use nix::libc::{M_ARENA_MAX, mallopt};
-    // SAFETY: it sets a number of the allocator, and no other thread is there to allocate meanwhile.
-    unsafe { mallopt(M_ARENA_MAX, 1) };
+    use nix::libc::{M_ARENA_MAX, M_MMAP_THRESHOLD, mallopt};
+    // SAFETY: it sets numbers of the allocator, and no other thread is there to allocate meanwhile.
+    unsafe {
+        mallopt(M_ARENA_MAX, 1);
+        mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    }
 }
 
 #[cfg(not(target_env = "gnu"))]

@@ -2,6 +2,7 @@
 //! joins them with what the ledger knows. It changes nothing on a server.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use maildreieck_api_spec::vocabulary::Corner;
@@ -428,7 +429,7 @@ fn check_generation(
     let went_back = went_back(status, known, top);
     let mut renewed = status.uidvalidity != known.uidvalidity || (went_back && !folder.renewed);
     let mut listed_as = Vec::new();
-    for shown in &listing.messages {
+    for shown in listing.messages.iter() {
         if renewed {
             break;
         }
@@ -479,7 +480,7 @@ fn at_rest(
         let Some(status) = side.status else {
             return Ok(false);
         };
-        let shown = side.listing.as_ref().map(|l| l.messages.as_slice());
+        let shown = side.listing.as_ref().map(|l| &*l.messages);
         let top = shown.and_then(<[Shown]>::last).map_or(0, |last| last.uid);
         let same = status.uidvalidity == side.known.uidvalidity;
         if shown.is_some() && (!same || went_back(status, &side.known, top)) {
@@ -503,8 +504,8 @@ fn side(ledger: &mut Ledger, folder: &mut SeenFolder) -> Result<Side, AgentError
         known = ledger.rows(folder.known.id, folder.known.generation)?;
     }
     let shown = match &folder.listing {
-        Some(listing) => listing.messages.clone(),
-        None if folder.status.is_none() => Vec::new(),
+        Some(listing) => Arc::clone(&listing.messages),
+        None if folder.status.is_none() => Arc::default(),
         None => known
             .rows
             .iter()

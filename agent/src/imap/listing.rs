@@ -2,6 +2,7 @@
 //! is none.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use async_imap::imap_proto::{AttributeValue, Response, ResponseCode};
 
@@ -19,7 +20,7 @@ pub struct Listing {
     /// Where it stood.
     pub status: FolderStatus,
     /// Every message that lies in it.
-    pub messages: Vec<Shown>,
+    pub messages: Arc<[Shown]>,
     /// How many it showed: more where it is also a view of others, as Gmail's `All Mail` is.
     pub shown: u32,
 }
@@ -163,7 +164,7 @@ impl Link {
             };
             let mut listing = Listing {
                 status: opened.status,
-                messages: Vec::new(),
+                messages: Arc::default(),
                 shown: 0,
             };
             match second {
@@ -210,12 +211,12 @@ impl Link {
         let expected = listing.status.messages;
         let by_label = self.all_mail.as_ref() == Some(mailbox);
         let mut elsewhere = BTreeSet::new();
-        let messages = &mut listing.messages;
-        messages.reserve(usize::try_from(expected).unwrap_or(0).min(1 << 20));
+        let expecting = usize::try_from(expected).unwrap_or(0).min(1 << 20);
+        let mut messages = Vec::with_capacity(expecting);
         let finished = self
             .finish(FETCH, Some(mailbox), tag, |response| {
                 if let Response::Fetch(_, attributes) = response {
-                    take_row(attributes, messages)?;
+                    take_row(attributes, &mut messages)?;
                     if by_label {
                         elsewhere.extend(lies_elsewhere(attributes)?);
                     }
@@ -236,7 +237,8 @@ impl Link {
             return Err(in_folder(error, Some(mailbox)));
         }
         listing.shown = found;
-        messages.retain(|message| !elsewhere.contains(&message.uid));
+        messages.retain(|message: &Shown| !elsewhere.contains(&message.uid));
+        listing.messages = messages.into();
         Ok(())
     }
 }

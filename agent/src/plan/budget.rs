@@ -259,7 +259,7 @@ pub fn undecided(view: &View, first: Option<First>) -> Waiting {
         ..Waiting::default()
     };
     for side in sides() {
-        for shown in &side.shown {
+        for shown in side.shown.iter() {
             let waits = match side.rows.get(&shown.uid) {
                 None => !side.unreadable.contains(&shown.uid),
                 Some(row) => {

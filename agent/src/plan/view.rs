@@ -2,6 +2,7 @@
 //! ledger knows of it. Values only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -88,7 +89,7 @@ pub struct Side {
     /// Its generation.
     pub generation: u32,
     /// What it holds now, ascending by UID; empty for a folder that is gone.
-    pub shown: Vec<Shown>,
+    pub shown: Arc<[Shown]>,
     /// What the ledger knows, by UID.
     pub rows: BTreeMap<u32, Row>,
     /// What the ledger knew of ended generations and has not matched again.

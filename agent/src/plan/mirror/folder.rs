@@ -110,7 +110,7 @@ impl<'a> FolderPlan<'a, '_> {
     /// comes back.
     fn messages(&mut self, source: &'a Side) -> Vec<Lacking<'a>> {
         let mut lacking = Vec::new();
-        for shown in &source.shown {
+        for shown in source.shown.iter() {
             if source.unreadable.contains(&shown.uid) {
                 continue;
             }

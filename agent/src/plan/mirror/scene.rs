@@ -298,7 +298,7 @@ impl<'a> Scene<'a> {
         }
         let mut free = self.free_copies(pair);
         // What is still there comes first.
-        for shown in &source.shown {
+        for shown in source.shown.iter() {
             let at = place(source, shown.uid);
             let again = self.again.get(&at).map(|(_, row)| *row);
             if let Some(row) = again.or_else(|| source.rows.get(&shown.uid))
@@ -319,7 +319,7 @@ impl<'a> Scene<'a> {
     pub(super) fn free_copies(&self, pair: &Pair) -> Free {
         let mut free = Free::new();
         if let Some(target) = &pair.target {
-            for shown in &target.shown {
+            for shown in target.shown.iter() {
                 let at = place(target, shown.uid);
                 if let Some(row) = target.rows.get(&shown.uid)
                     && !self.owners.contains_key(&at)

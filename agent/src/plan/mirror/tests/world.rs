@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::super::*;
 use crate::plan::identity::MemberId;
@@ -168,19 +169,20 @@ impl Account {
             mailbox: name.to_owned(),
             uidvalidity: known.uidvalidity,
             generation: known.generation,
-            shown: Vec::new(),
+            shown: Arc::default(),
             rows: BTreeMap::new(),
             stale: BTreeMap::new(),
             gone: mailbox.is_none(),
             unreadable: BTreeSet::new(),
         };
         let mails = mailbox.iter().flat_map(|m| &m.mails);
-        side.shown.extend(mails.map(|(uid, mail)| Shown {
+        let shown = mails.map(|(uid, mail)| Shown {
             uid: *uid,
             size: size(mail),
             date: InternalDate(mail.date),
             flags: mail.flags.clone(),
-        }));
+        });
+        let mut shown: Vec<Shown> = shown.collect();
         for (at, row) in self.rows.iter().filter(|(at, _)| at.folder == known.folder) {
             if at.generation == known.generation {
                 side.rows.insert(at.uid, row.clone());
@@ -190,8 +192,9 @@ impl Account {
         }
         if !listed {
             // Then only what the ledger knows is shown.
-            side.shown.retain(|s| side.rows.contains_key(&s.uid));
+            shown.retain(|s| side.rows.contains_key(&s.uid));
         }
+        side.shown = shown.into();
         Some(side)
     }
 
@@ -230,7 +233,7 @@ fn rests(pair: &Pair, tombstones: &[Tombstone], refused: &BTreeSet<String>) -> b
         };
         let rows: Vec<Shown> = side.rows.iter().map(shown).collect();
         let quarantined = side.rows.values().any(|row| row.quarantined);
-        !side.gone && side.stale.is_empty() && !quarantined && rows == side.shown
+        !side.gone && side.stale.is_empty() && !quarantined && *rows == *side.shown
     };
     let here = |copy: &Place| copy.folder == target.folder && copy.generation == target.generation;
     let copied = |row: &Row| {
