@@ -1,6 +1,7 @@
 //! What both accounts hold now. It asks in one round trip which folders changed, lists those afresh and
 //! joins them with what the ledger knows. It changes nothing on a server.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use maildreieck_api_spec::vocabulary::Corner;
 
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Ask, Folder, FolderStatus, Folders, ImapError, Link, Listing, Mailbox, wire};
+use crate::imap::{Ask, Folder, FolderStatus, Folders, ImapError, Link, Listing, Mailbox, Since, wire};
 use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::names::{Named, excluded, logical_names, unescaped, without_namespace};
@@ -300,15 +301,16 @@ pub fn seen(
     Ok(seen)
 }
 
-/// Lists the folders that changed, or all of them.
+/// Lists the folders that changed, as far as the server tells what changed; or all of them afresh.
 pub async fn list(
     link: &mut Link,
     seen: &mut Seen,
     all: bool,
     batches: &[Batch],
+    ledger: &RefCell<Ledger>,
 ) -> Result<(), AgentError> {
     let wanted = |_: &LogicalFolder, folder: &SeenFolder| all || !folder.unchanged();
-    list_some(link, seen, wanted, batches).await
+    list_some(link, seen, wanted, batches, (!all).then_some(ledger)).await
 }
 
 /// Lists the folders of a target that were written to, and takes in those that were made.
@@ -317,6 +319,7 @@ pub async fn list_written(
     seen: &mut Seen,
     written: BTreeMap<LogicalFolder, TargetFolder>,
     batches: &[Batch],
+    ledger: &RefCell<Ledger>,
 ) -> Result<(), AgentError> {
     let names: BTreeSet<LogicalFolder> = written.keys().cloned().collect();
     for (name, folder) in written {
@@ -340,7 +343,20 @@ pub async fn list_written(
         );
     }
     let wanted = |name: &LogicalFolder, _: &SeenFolder| names.contains(name);
-    list_some(link, seen, wanted, batches).await
+    list_some(link, seen, wanted, batches, Some(ledger)).await
+}
+
+/// What the ledger knows of a folder in which everything had been dealt with.
+fn since(ledger: &RefCell<Ledger>, known: &KnownFolder) -> Result<Option<Since>, AgentError> {
+    let Some(modseq) = known.highestmodseq.filter(|_| known.uidnext > 0) else {
+        return Ok(None);
+    };
+    Ok(Some(Since {
+        uidvalidity: known.uidvalidity,
+        uidnext: known.uidnext,
+        modseq,
+        messages: ledger.borrow_mut().shown_then(known)?,
+    }))
 }
 
 async fn list_some(
@@ -348,6 +364,7 @@ async fn list_some(
     seen: &mut Seen,
     which: impl Fn(&LogicalFolder, &SeenFolder) -> bool,
     batches: &[Batch],
+    known: Option<&RefCell<Ledger>>,
 ) -> Result<(), AgentError> {
     let (mut asks, mut wanted) = (Vec::new(), Vec::new());
     for (name, folder) in &seen.folders {
@@ -367,9 +384,12 @@ async fn list_some(
             before = standing_still(link, &folder.mailbox).await?;
         }
         if in_doubt || which(name, folder) {
+            let known = known.filter(|_| !in_doubt && link.capabilities.has("QRESYNC"));
+            let since = known.map(|ledger| since(ledger, &folder.known));
             asks.push(Ask {
                 mailbox: folder.mailbox.clone(),
                 before,
+                since: since.transpose()?.flatten(),
             });
             wanted.push(name.clone());
         }

@@ -235,9 +235,10 @@ impl<'a> Round<'a> {
             let writers = Execution::writers_for(messages.sum(), 0, self.writers());
             self.spares.open(&self.target_endpoint, writers);
         }
+        let (batches, ledger) = (&self.batches, &self.site.ledger);
         tokio::try_join!(
-            snapshot::list(&mut self.source_link, &mut self.source, all, &self.batches),
-            snapshot::list(&mut self.target_link, &mut self.target, all, &self.batches),
+            snapshot::list(&mut self.source_link, &mut self.source, all, batches, ledger),
+            snapshot::list(&mut self.target_link, &mut self.target, all, batches, ledger),
         )?;
         Ok(())
     }
@@ -252,7 +253,7 @@ impl<'a> Round<'a> {
         let name = &self.triangle.name;
         self.batches = self.site.ledger.borrow_mut().batches_in_doubt(name)?;
         let (link, target) = (&mut self.target_link, &mut self.target);
-        snapshot::list_written(link, target, folders, &self.batches).await
+        snapshot::list_written(link, target, folders, &self.batches, &self.site.ledger).await
     }
 
     /// Looks anew at folders of the target, and which there are.
@@ -276,7 +277,7 @@ impl<'a> Round<'a> {
                 kept.insert(name, earlier.unwrap_or(folder));
             }
         }
-        snapshot::list(&mut self.target_link, &mut target, true, &self.batches).await?;
+        snapshot::list(&mut self.target_link, &mut target, true, &self.batches, &self.site.ledger).await?;
         target.folders.append(&mut kept);
         self.target = target;
         Ok(())

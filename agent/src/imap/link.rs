@@ -169,6 +169,8 @@ pub struct Link {
     pub(super) exists: u32,
     /// Messages expunged since the last command began.
     pub(super) expunged: u32,
+    /// Whether the server was told to say what vanished.
+    pub(super) qresync: bool,
     /// Tags of commands whose answers are awaited while others are sent, and the answers that came meanwhile.
     pub(super) outstanding: BTreeSet<String>,
     pub(super) answers: BTreeMap<String, Finished>,
@@ -204,6 +206,7 @@ impl Link {
             all_mail: None,
             exists: 0,
             expunged: 0,
+            qresync: false,
             outstanding: BTreeSet::new(),
             answers: BTreeMap::new(),
             appending: None,

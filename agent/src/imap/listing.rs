@@ -2,6 +2,7 @@
 //! is none.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use async_imap::imap_proto::{AttributeValue, Response, ResponseCode};
@@ -9,7 +10,7 @@ use async_imap::imap_proto::{AttributeValue, Response, ResponseCode};
 use super::error::{ImapError, Kind};
 use super::folders::FolderStatus;
 use super::gmail;
-use super::link::{Link, in_folder};
+use super::link::{End, Link, in_folder};
 use super::wire::{Mailbox, parse_date_time};
 use crate::plan::identity::{Flags, Keyword};
 use crate::plan::view::Shown;
@@ -47,6 +48,21 @@ pub struct Ask {
     pub mailbox: Mailbox,
     /// Where it stood just before. One that held no mail is not listed blindly: some servers refuse that.
     pub before: FolderStatus,
+    /// What is known of it: where the server can, only what changed since is asked for.
+    pub since: Option<Since>,
+}
+
+/// A mailbox as it stood.
+#[derive(Debug, Clone)]
+pub struct Since {
+    /// UIDVALIDITY.
+    pub uidvalidity: u32,
+    /// UIDNEXT.
+    pub uidnext: u32,
+    /// HIGHESTMODSEQ.
+    pub modseq: u64,
+    /// What it held, ascending by UID.
+    pub messages: Vec<Shown>,
 }
 
 impl Link {
@@ -127,11 +143,19 @@ impl Link {
         asks: &[Ask],
     ) -> Result<Vec<Result<Listing, ImapError>>, ImapError> {
         let mut listings = Vec::with_capacity(asks.len());
-        let mut filled_since = Vec::new();
+        let mut again = Vec::new();
+        // What changed is asked for of servers that tell what vanished (RFC 7162, 3.2.3), once they are told to.
+        let changes = self.capabilities.has("QRESYNC");
+        let asked = changes && asks.iter().any(|ask| ask.since.is_some());
+        let mut enabling = (asked && !self.qresync).then(|| self.tag());
         let mut ahead = VecDeque::new();
         let mut rest = asks.iter();
         loop {
-            let mut lines = String::new();
+            let enable = enabling.take();
+            let mut lines = match &enable {
+                Some(tag) => format!("{tag} ENABLE QRESYNC\r\n"),
+                None => String::new(),
+            };
             while ahead.len() < AHEAD
                 && let Some(ask) = rest.next()
             {
@@ -139,15 +163,24 @@ impl Link {
                 let holds_mail = ask.before.messages > 0;
                 let (first, second) = (self.tag(), holds_mail.then(|| self.tag()));
                 lines.push_str(&format!("{first} {opening}\r\n"));
+                let since = ask.since.as_ref();
+                let since = since.filter(|_| changes && !self.is_all_mail(&ask.mailbox));
                 if let Some(second) = &second {
-                    lines.push_str(&format!("{second} {}\r\n", self.rows_of(&ask.mailbox)));
+                    let since = since.map(|since| since.modseq);
+                    let since = since.map(|m| format!(" (CHANGEDSINCE {m} VANISHED)"));
+                    let since = since.unwrap_or_default();
+                    lines.push_str(&format!("{second} {}{since}\r\n", self.rows_of(&ask.mailbox)));
                 }
-                ahead.push_back((ask, first, second));
+                ahead.push_back((ask, since, first, second));
             }
             if !lines.is_empty() {
                 self.write("EXAMINE", lines.as_bytes()).await?;
             }
-            let Some((ask, first, second)) = ahead.pop_front() else {
+            if let Some(tag) = enable {
+                let enabled = self.finish("ENABLE", None, &tag, |_| Ok(())).await?;
+                self.qresync = enabled.end == End::Ok;
+            }
+            let Some((ask, since, first, second)) = ahead.pop_front() else {
                 break;
             };
             let mailbox = &ask.mailbox;
@@ -167,14 +200,23 @@ impl Link {
                 messages: Arc::default(),
                 shown: 0,
             };
-            match second {
-                Some(tag) => self.rows(mailbox, &tag, &mut listing).await?,
-                None if opened.status.messages > 0 => filled_since.push(listings.len()),
-                None => {}
+            match (second, since) {
+                (Some(tag), Some(since)) => {
+                    match self.changes(mailbox, &tag, opened.status, since).await? {
+                        Some(messages) => {
+                            listing.shown = opened.status.messages;
+                            listing.messages = messages.into();
+                        }
+                        None => again.push(listings.len()),
+                    }
+                }
+                (Some(tag), None) => self.rows(mailbox, &tag, &mut listing).await?,
+                (None, _) if opened.status.messages > 0 => again.push(listings.len()),
+                (None, _) => {}
             }
             listings.push(Ok(listing));
         }
-        for index in filled_since {
+        for index in again {
             if let (Some(ask), Some(Ok(listing))) = (asks.get(index), listings.get_mut(index)) {
                 listing.status = self.open_mailbox(&ask.mailbox, false).await?.status;
                 let tag = self.send(FETCH, self.rows_of(&ask.mailbox)).await?;
@@ -192,13 +234,64 @@ impl Link {
         Ok(listings)
     }
 
+    /// Whether a mailbox also shows what lies in others.
+    fn is_all_mail(&self, mailbox: &Mailbox) -> bool {
+        self.all_mail.as_ref() == Some(mailbox)
+    }
+
     /// The command for the rows of a mailbox.
     fn rows_of(&self, mailbox: &Mailbox) -> &'static str {
-        if self.all_mail.as_ref() == Some(mailbox) {
+        if self.is_all_mail(mailbox) {
             LABELLED_ROWS
         } else {
             ROWS
         }
+    }
+
+    /// Reads what changed in the mailbox that is open (RFC 7162, 3.2.6), and joins it with what it held. `None`
+    /// where that does not add up to what the server says it holds: it is to be listed then.
+    async fn changes(
+        &mut self,
+        mailbox: &Mailbox,
+        tag: &str,
+        now: FolderStatus,
+        since: &Since,
+    ) -> Result<Option<Vec<Shown>>, ImapError> {
+        let (mut changed, mut gone) = (Vec::new(), Vec::new());
+        let finished = self
+            .finish(FETCH, Some(mailbox), tag, |response| {
+                match response {
+                    Response::Fetch(_, attributes) => take_row(attributes, &mut changed)?,
+                    Response::Vanished { uids, .. } => gone.extend(uids.iter().cloned()),
+                    _ => {}
+                }
+                Ok(())
+            })
+            .await?;
+        let stands = now.uidvalidity == since.uidvalidity
+            && now.uidnext >= since.uidnext
+            && now.highestmodseq.is_some_and(|now| now >= since.modseq)
+            && (self.exists, self.expunged) == (now.messages, 0);
+        if finished.end != End::Ok || !stands {
+            return Ok(None);
+        }
+        gone.sort_unstable_by_key(|range: &RangeInclusive<u32>| *range.start());
+        changed.sort_by_key(|m| m.uid);
+        // Of two rows of a message the later one counts.
+        changed.reverse();
+        changed.dedup_by_key(|m| m.uid);
+        let vanished = |uid: u32| {
+            let before = gone.partition_point(|range| *range.start() <= uid);
+            let range = before.checked_sub(1).and_then(|last| gone.get(last));
+            range.is_some_and(|range| range.contains(&uid))
+        };
+        let new = |uid: u32| changed.binary_search_by(|m| uid.cmp(&m.uid)).is_ok();
+        let kept = since.messages.iter().filter(|m| !vanished(m.uid) && !new(m.uid));
+        let mut messages: Vec<Shown> = kept.cloned().collect();
+        messages.append(&mut changed);
+        messages.sort_unstable_by_key(|m| m.uid);
+        let whole = u32::try_from(messages.len()).is_ok_and(|count| count == now.messages);
+        Ok(whole.then_some(messages))
     }
 
     /// Reads the rows of the mailbox that is open.
@@ -209,7 +302,7 @@ impl Link {
         listing: &mut Listing,
     ) -> Result<(), ImapError> {
         let expected = listing.status.messages;
-        let by_label = self.all_mail.as_ref() == Some(mailbox);
+        let by_label = self.is_all_mail(mailbox);
         let mut elsewhere = BTreeSet::new();
         let expecting = usize::try_from(expected).unwrap_or(0).min(1 << 20);
         let mut messages = Vec::with_capacity(expecting);

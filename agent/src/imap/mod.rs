@@ -30,7 +30,7 @@ pub use error::{ImapError, Kind};
 pub use fetch::{Body, BodyEvent};
 pub use folders::{Folder, FolderStatus, Folders};
 pub use link::{Capabilities, Link};
-pub use listing::{Ask, Listing, Opened};
+pub use listing::{Ask, Listing, Opened, Since};
 pub use login::Credentials;
 pub use meter::Meter;
 pub use modify::{FlagChange, Made};

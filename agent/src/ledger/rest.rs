@@ -12,7 +12,32 @@ use crate::plan::identity::InternalDate;
 use crate::plan::rest::{Copied, Linked, at_rest};
 use crate::plan::view::Shown;
 
+fn shown((uid, size, date, flags): (i64, i64, i64, &str)) -> Result<Shown> {
+    Ok(Shown {
+        uid: unsigned(uid)?,
+        size: unsigned(size)?,
+        date: InternalDate(date),
+        flags: flags.parse().unwrap_or_default(),
+    })
+}
+
 impl Ledger {
+    /// What a folder showed when everything in it had been dealt with, ascending by UID.
+    pub(crate) fn shown_then(&mut self, known: &KnownFolder) -> Result<Vec<Shown>> {
+        let rows = message::table
+            .filter(message::folder_id.eq(known.id.0))
+            .filter(message::generation.eq(generation_to(known.generation)))
+            .filter(message::uid.lt(i64::from(known.uidnext)))
+            .order(message::uid)
+            .select((message::uid, message::size, message::date, message::flags))
+            .load_iter::<(i64, i64, i64, String), _>(&mut self.db)?;
+        rows.map(|row| {
+            let (uid, size, date, flags) = row?;
+            shown((uid, size, date, &flags))
+        })
+        .collect()
+    }
+
     /// How many messages are known in a folder, where these are just the ones that are shown, none is of an ended
     /// generation and none in quarantine. What a folder shows is not looked at without a listing.
     pub(crate) fn known_as_shown(
@@ -47,12 +72,7 @@ impl Ledger {
                 return Ok(None);
             }
             if let Some(there) = &mut there {
-                let row = Shown {
-                    uid: unsigned(uid)?,
-                    size: unsigned(size)?,
-                    date: InternalDate(date),
-                    flags: flags.parse().unwrap_or_default(),
-                };
+                let row = self::shown((uid, size, date, &flags))?;
                 if there.next() != Some(&row) {
                     return Ok(None);
                 }

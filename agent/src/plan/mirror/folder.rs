@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maildreieck_api_spec::vocabulary::Class;
 
-use super::scene::{Scene, place, row_in, shown_at, shown_uids, untouched};
+use super::scene::{Owner, Scene, place, row_in, shown_at, shown_uids, untouched};
 use super::{Copy, FlagStep, MoveStep, Plan, Record, Send};
 use crate::plan::identity::{ContentId, Flags, InternalDate, Keyword, LogicalFolder};
 use crate::plan::view::{FolderId, Origin, Pair, Place, Row, Shown, Side, Tombstone};
@@ -453,10 +453,15 @@ impl<'a> FolderPlan<'a, '_> {
             return;
         };
         let shown = shown_uids(target);
-        for uid in target.rows.keys().filter(|uid| !shown.contains(uid)) {
+        for uid in target.rows.keys() {
             let at = place(target, *uid);
-            if !self.scene.owners.contains_key(&at) {
-                self.plan.records.push(Record::Forget { at });
+            match self.scene.owners.get(&at) {
+                None if !shown.contains(uid) => self.plan.records.push(Record::Forget { at }),
+                // So that the ledger knows the folder as it is: flags of what is linked are noted with the link.
+                None | Some(Owner::Tombstone(_)) if !self.found.adopted.contains(&at) => {
+                    self.note_flags(at);
+                }
+                _ => {}
             }
         }
         for (generation, uid) in target.stale.keys() {
