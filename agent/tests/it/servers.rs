@@ -101,6 +101,53 @@ fn each_capability_may_be_missing_on_either_side() {
     }
 }
 
+/// What crosses the line in a run after small changes to a folder of many messages.
+fn octets_after_changes(capability: Option<String>) -> u64 {
+    let options = Options {
+        capability,
+        ..Options::default()
+    };
+    let site = Site::between(options.clone(), options);
+    site.primary
+        .seed(USER, &Corpus::shaped(3, 500, 1, false))
+        .unwrap();
+    let near = |port| DelayLine::start(port, Duration::ZERO).unwrap();
+    let lines = [
+        near(site.primary.imap_port()),
+        near(site.standby.imap_port()),
+    ];
+    let dir = configured(lines[0].port(), lines[1].port());
+    let run = |args| agent(dir.path(), args);
+    run(&["once"]).exits(0);
+    let mut primary = site.primary();
+    let mail = primary.messages("INBOX").unwrap();
+    primary.delete("INBOX", &[mail[7].uid, mail[8].uid]).unwrap();
+    let seen = [mail[3].uid, mail[499].uid];
+    primary.store("INBOX", &seen, "+", &["\\Flagged"]).unwrap();
+    let body = b"Subject: neu\r\n\r\nneu\r\n";
+    primary.append("INBOX", &[], 1_700_000_000, body).unwrap();
+    let mut standby = site.standby();
+    let there = standby.messages("INBOX").unwrap();
+    // A copy of what is deleted on the primary, and so one that no message points at.
+    let copy = there.iter().find(|copy| copy.body == mail[7].body).unwrap();
+    standby.store("INBOX", &[copy.uid], "+", &["$Label1"]).unwrap();
+    lines.iter().for_each(DelayLine::reset);
+    assert_eq!(run(&["mirror"]).exits(0).sent(), 1);
+    let octets = lines.iter().map(|line| line.traffic().received).sum();
+    let said = run(&["once"]).exits(0);
+    let gone = "(missing_at_primary standby)";
+    assert_eq!((said.sent(), said.classes()), (0, vec![gone.to_owned(); 2]));
+    octets
+}
+
+#[test]
+fn a_server_that_can_tell_is_asked_what_changed() {
+    let without = "IMAP4rev1 AUTH=PLAIN LITERAL+ UIDPLUS MULTIAPPEND CONDSTORE";
+    let listed = octets_after_changes(Some(without.to_owned()));
+    let told = octets_after_changes(Some(format!("{without} ENABLE QRESYNC")));
+    assert!(told * 5 < listed, "{told} and {listed} octets");
+}
+
 /// Messages of a folder by octets, with date and flags.
 fn held(judge: &mut Judge, folder: &str) -> Vec<(Vec<u8>, i64, BTreeSet<String>)> {
     let messages = judge.messages(folder).unwrap().into_iter();
