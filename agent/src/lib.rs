@@ -11,6 +11,7 @@ pub mod export;
 pub mod files;
 mod http;
 pub mod imap;
+pub mod kill;
 pub mod ledger;
 pub mod oauth;
 pub mod plan;

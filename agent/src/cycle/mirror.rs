@@ -8,6 +8,7 @@ use crate::config::TriangleConfig;
 use crate::error::AgentError;
 use crate::execute::Done;
 use crate::imap::{ImapError, Kind};
+use crate::kill;
 use crate::ledger::Halt;
 use crate::plan::budget::{First, Waiting, read_within, undecided, within};
 use crate::plan::guard::Lost;
@@ -299,6 +300,7 @@ impl Round<'_> {
         let batches: Vec<i64> = looked_at.map(|b| b.id).collect();
         ledger.drop_batches(&batches)?;
         ledger.close_mirror(name, lost, self.short, clock::now_s())?;
+        kill::point("run settled");
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use super::transfer::Item;
 use crate::clock;
 use crate::error::AgentError;
 use crate::imap::Appended;
+use crate::kill;
 use crate::ledger::NewRow;
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::view::{Origin, Place};
@@ -37,9 +38,11 @@ impl Execution<'_> {
             let ids = ledger.open_batches(self.triangle, id, uidnext, contents, rows, now)?;
             (ids, ledger.written()?)
         };
+        kill::point("journal written");
         tokio::task::spawn_blocking(|| written.settle())
             .await
             .map_err(|_| AgentError::Internal("the ledger's work ended in a panic"))??;
+        kill::point("journal durable");
         Ok(ids)
     }
 
@@ -93,6 +96,7 @@ impl Execution<'_> {
         self.ledger
             .borrow_mut()
             .close_batches(ids, &copies, &put_back, &repairs, now)?;
+        kill::point("copies noted");
         Ok(())
     }
 }

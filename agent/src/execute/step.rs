@@ -8,6 +8,7 @@ use super::{Done, Execution};
 use crate::clock;
 use crate::error::AgentError;
 use crate::imap::{BodyEvent, FlagChange, FolderStatus, Kind, Link, Made, Mailbox, wire};
+use crate::kill;
 use crate::ledger::{Batch, NewRow, StoredRow};
 use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
 use crate::plan::mirror::{FlagStep, MoveStep, Plan, Read, Record, Rename};
@@ -692,7 +693,9 @@ impl Execution<'_> {
         self.ledger
             .borrow_mut()
             .begin_rename(id, to.as_str(), &rename.folder)?;
+        kill::point("rename noted");
         target.rename_folder(from, &to).await?;
+        kill::point("renamed");
         self.ledger
             .borrow_mut()
             .rename_folder(id, to.as_str(), &rename.folder)?;

@@ -14,6 +14,7 @@ use super::transfer::{Item, Outcome, Parcel, to_usize};
 use crate::clock;
 use crate::error::AgentError;
 use crate::imap::{AppendItem, AppendTag, Appended, ImapError, Kind, Link, Refusal, Shapes};
+use crate::kill;
 use crate::plan::identity::LogicalFolder;
 use crate::snapshot::TargetFolder;
 
@@ -254,6 +255,7 @@ impl Execution<'_> {
                 let count = rest.iter().take_while(|(_, of)| *of == tag).count();
                 let items = rest.drain(..count).map(|(item, _)| item).collect();
                 let told = link.appended(&tag, count).await?;
+                kill::point("append answered");
                 self.sort(items, told, &mut appended, &mut refused)?;
             }
             // Halves of a refused batch come back here until the one bad message is found.

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use super::error::{ImapError, Kind, kind_of_no, passes};
 use super::link::{Code, End, Link, UidRanges, in_folder};
 use super::wire::{Literal, Mailbox, append_head};
+use crate::kill;
 use crate::plan::identity::{Flags, InternalDate};
 
 /// What is written together.
@@ -210,6 +211,7 @@ impl Link {
     async fn write_out(&mut self, open: &mut Appending) -> Result<(), ImapError> {
         let pending = std::mem::take(&mut open.pending);
         self.write_listening("APPEND", &open.tag, &pending).await?;
+        kill::point("append begun");
         self.not_yet_answered(&open.tag)
     }
 
@@ -247,6 +249,7 @@ impl Link {
                 self.flush("APPEND").await
             };
             ended.await.map_err(|e| in_folder(e, mailbox))?;
+            kill::point("append ended");
         }
         Ok(())
     }

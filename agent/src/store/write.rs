@@ -11,6 +11,7 @@ use super::frame::{FIRST_FRAME, LARGEST_MESSAGE, Sealer, VERSION};
 use super::index::{NewContent, SegmentRow};
 use super::segment::{self, Segment, Stat};
 use super::{ContentId, Event, Put, Store, StoreError, StoreKey, event, octets};
+use crate::kill;
 
 /// Events are written in frames of about this size.
 const BATCH_BYTES: usize = 1 << 20;
@@ -181,11 +182,13 @@ impl Store {
             return Err(StoreError::ReadOnly);
         };
         current.flush()?;
+        kill::point("store written");
         current
             .segment
             .file
             .sync_data()
             .map_err(io("making durable", &current.segment.path))?;
+        kill::point("store durable");
         let stat = current.segment.stat()?;
         let row = SegmentRow {
             covered: current.end,
@@ -198,6 +201,7 @@ impl Store {
         current.committed = current.end;
         current.stat = stat;
         pending.clear();
+        kill::point("store committed");
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod faults;
+mod kills;
 mod limits;
 mod mirror;
 mod oauth;
