@@ -10,7 +10,9 @@ use maildreieck_api_spec::vocabulary::Corner;
 
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Ask, Folder, FolderStatus, Folders, ImapError, Link, Listing, Mailbox, Since, wire};
+use crate::imap::{
+    Ask, Folder, FolderStatus, Folders, ImapError, Link, Listing, Mailbox, Since, wire,
+};
 use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::names::{Named, excluded, logical_names, unescaped, without_namespace};

@@ -237,8 +237,20 @@ impl<'a> Round<'a> {
         }
         let (batches, ledger) = (&self.batches, &self.site.ledger);
         tokio::try_join!(
-            snapshot::list(&mut self.source_link, &mut self.source, all, batches, ledger),
-            snapshot::list(&mut self.target_link, &mut self.target, all, batches, ledger),
+            snapshot::list(
+                &mut self.source_link,
+                &mut self.source,
+                all,
+                batches,
+                ledger
+            ),
+            snapshot::list(
+                &mut self.target_link,
+                &mut self.target,
+                all,
+                batches,
+                ledger
+            ),
         )?;
         Ok(())
     }
@@ -277,7 +289,14 @@ impl<'a> Round<'a> {
                 kept.insert(name, earlier.unwrap_or(folder));
             }
         }
-        snapshot::list(&mut self.target_link, &mut target, true, &self.batches, &self.site.ledger).await?;
+        snapshot::list(
+            &mut self.target_link,
+            &mut target,
+            true,
+            &self.batches,
+            &self.site.ledger,
+        )
+        .await?;
         target.folders.append(&mut kept);
         self.target = target;
         Ok(())

@@ -174,7 +174,10 @@ impl Round<'_> {
 fn shown_members(source: &Seen, triangle: &str) -> impl Iterator<Item = MemberId> {
     source.folders.values().flat_map(move |folder| {
         let known = &folder.known;
-        let listed = folder.listing.iter().flat_map(|listing| listing.messages.iter());
+        let listed = folder
+            .listing
+            .iter()
+            .flat_map(|listing| listing.messages.iter());
         listed.map(move |message| {
             let (uidvalidity, generation) = (known.uidvalidity, known.generation);
             MemberId::of(

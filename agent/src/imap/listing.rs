@@ -169,7 +169,10 @@ impl Link {
                     let since = since.map(|since| since.modseq);
                     let since = since.map(|m| format!(" (CHANGEDSINCE {m} VANISHED)"));
                     let since = since.unwrap_or_default();
-                    lines.push_str(&format!("{second} {}{since}\r\n", self.rows_of(&ask.mailbox)));
+                    lines.push_str(&format!(
+                        "{second} {}{since}\r\n",
+                        self.rows_of(&ask.mailbox)
+                    ));
                 }
                 ahead.push_back((ask, since, first, second));
             }
@@ -286,7 +289,10 @@ impl Link {
             range.is_some_and(|range| range.contains(&uid))
         };
         let new = |uid: u32| changed.binary_search_by(|m| uid.cmp(&m.uid)).is_ok();
-        let kept = since.messages.iter().filter(|m| !vanished(m.uid) && !new(m.uid));
+        let kept = since
+            .messages
+            .iter()
+            .filter(|m| !vanished(m.uid) && !new(m.uid));
         let mut messages: Vec<Shown> = kept.cloned().collect();
         messages.append(&mut changed);
         messages.sort_unstable_by_key(|m| m.uid);

@@ -35,12 +35,16 @@ fn killed_at(site: &Site, point: &str, nth: u32) {
         .stderr(Stdio::null())
         .status()
         .unwrap();
-    let killed = Some(Signal::SIGKILL as i32);
-    assert_eq!(status.signal(), killed, "{point}:{nth} {status}");
+    let signal = status.signal().map(Signal::try_from);
+    assert_eq!(signal, Some(Ok(Signal::SIGKILL)), "{point}:{nth} {status}");
     agent(dir.path(), &["once"]).exits(0);
     let (mut primary, mut standby) = judges();
     let (here, there) = (primary.account().unwrap(), standby.account().unwrap());
-    assert_eq!(here.differences(&there), Vec::<String>::new(), "{point}:{nth}");
+    assert_eq!(
+        here.differences(&there),
+        Vec::<String>::new(),
+        "{point}:{nth}"
+    );
     assert_eq!(there.messages(), count, "{point}:{nth}");
     agent(dir.path(), &["store", "check"]).exits(0);
     let again = agent(dir.path(), &["once"]).exits(0);

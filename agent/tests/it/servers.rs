@@ -121,7 +121,9 @@ fn octets_after_changes(capability: Option<String>) -> u64 {
     run(&["once"]).exits(0);
     let mut primary = site.primary();
     let mail = primary.messages("INBOX").unwrap();
-    primary.delete("INBOX", &[mail[7].uid, mail[8].uid]).unwrap();
+    primary
+        .delete("INBOX", &[mail[7].uid, mail[8].uid])
+        .unwrap();
     let seen = [mail[3].uid, mail[499].uid];
     primary.store("INBOX", &seen, "+", &["\\Flagged"]).unwrap();
     let body = b"Subject: neu\r\n\r\nneu\r\n";
@@ -130,7 +132,9 @@ fn octets_after_changes(capability: Option<String>) -> u64 {
     let there = standby.messages("INBOX").unwrap();
     // A copy of what is deleted on the primary, and so one that no message points at.
     let copy = there.iter().find(|copy| copy.body == mail[7].body).unwrap();
-    standby.store("INBOX", &[copy.uid], "+", &["$Label1"]).unwrap();
+    standby
+        .store("INBOX", &[copy.uid], "+", &["$Label1"])
+        .unwrap();
     lines.iter().for_each(DelayLine::reset);
     assert_eq!(run(&["mirror"]).exits(0).sent(), 1);
     let octets = lines.iter().map(|line| line.traffic().received).sum();
