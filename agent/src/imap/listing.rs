@@ -180,7 +180,10 @@ impl Link {
                 self.write("EXAMINE", lines.as_bytes()).await?;
             }
             if let Some(tag) = enable {
+                // The parser takes what is enabled for all that the server can do.
+                let capabilities = self.capabilities.clone();
                 let enabled = self.finish("ENABLE", None, &tag, |_| Ok(())).await?;
+                self.capabilities = capabilities;
                 self.qresync = enabled.end == End::Ok;
             }
             let Some((ask, since, first, second)) = ahead.pop_front() else {

@@ -124,8 +124,10 @@ fn octets_after_changes(capability: Option<String>) -> u64 {
     primary
         .delete("INBOX", &[mail[7].uid, mail[8].uid])
         .unwrap();
-    let seen = [mail[3].uid, mail[499].uid];
-    primary.store("INBOX", &seen, "+", &["\\Flagged"]).unwrap();
+    let seen = [mail[3].uid, mail[400].uid];
+    primary
+        .store("INBOX", &seen, "+FLAGS", &["\\Flagged"])
+        .unwrap();
     let body = b"Subject: neu\r\n\r\nneu\r\n";
     primary.append("INBOX", &[], 1_700_000_000, body).unwrap();
     let mut standby = site.standby();
@@ -133,7 +135,7 @@ fn octets_after_changes(capability: Option<String>) -> u64 {
     // A copy of what is deleted on the primary, and so one that no message points at.
     let copy = there.iter().find(|copy| copy.body == mail[7].body).unwrap();
     standby
-        .store("INBOX", &[copy.uid], "+", &["$Label1"])
+        .store("INBOX", &[copy.uid], "+FLAGS", &["$Label1"])
         .unwrap();
     lines.iter().for_each(DelayLine::reset);
     assert_eq!(run(&["mirror"]).exits(0).sent(), 1);
