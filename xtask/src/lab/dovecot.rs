@@ -148,7 +148,7 @@ impl Options {
 pub struct Dovecot {
     daemon: Option<Daemon>,
     options: Options,
-    ports: [u16; 4],
+    ports: [u16; 5],
     greeting: String,
     folder: Folder,
 }
@@ -178,7 +178,7 @@ impl Dovecot {
         let mut dovecot = Self {
             daemon: None,
             options,
-            ports: [0; 4],
+            ports: [0; 5],
             greeting,
             folder,
         };
@@ -229,7 +229,7 @@ impl Dovecot {
     fn configuration(&self) -> Result<String> {
         let o = &self.options;
         let d = self.folder.path().display();
-        let [imap, imaps, pop3, lmtp] = self.ports;
+        let [imap, imaps, pop3, lmtp, pop3s] = self.ports;
         let user = if is_root() {
             "mail".to_owned()
         } else {
@@ -284,7 +284,7 @@ impl Dovecot {
             protocols.push("pop3");
             c.push_str(&format!(
                 "service pop3-login {{\n  inet_listener pop3 {{\n    port = {pop3}\n  }}\n  inet_listener pop3s {{\n    port = \
-                 0\n  }}\n{}}}\n",
+                 {pop3s}\n    ssl = yes\n  }}\n{}}}\n",
                 chroot()
             ));
         }
@@ -353,7 +353,13 @@ impl Dovecot {
         self.ports[1]
     }
 
-    /// Port of POP3, if asked for.
+    /// Port of POP3 over TLS, if POP3 was asked for.
+    #[must_use]
+    pub fn pop3s_port(&self) -> u16 {
+        self.ports[4]
+    }
+
+    /// Port of POP3, with STLS, if asked for.
     #[must_use]
     pub fn pop3_port(&self) -> u16 {
         self.ports[2]

@@ -218,6 +218,7 @@ const RULES: &[Rule] = &[
             "crate::store",
             "crate::ledger",
             "crate::imap",
+            "crate::pop",
             "crate::snapshot",
             "crate::execute",
             "crate::cycle",
@@ -258,6 +259,7 @@ const RULES: &[Rule] = &[
             "agent/src/ledger",
             "agent/src/store",
             "agent/src/imap",
+            "agent/src/pop",
         ],
         except: &[],
         never: &["crate::cycle"],
@@ -269,6 +271,7 @@ const RULES: &[Rule] = &[
             "agent/src/store",
             "agent/src/ledger",
             "agent/src/imap",
+            "agent/src/pop",
             "agent/src/oauth",
         ],
         except: &[],
@@ -279,7 +282,7 @@ const RULES: &[Rule] = &[
             "crate::server_api",
         ],
         unless: &[],
-        because: "store, ledger, imap and oauth are the ground: they import nothing above them",
+        because: "store, ledger, imap, pop and oauth are the ground: they import nothing above them",
     },
     // Everywhere.
     Rule {
