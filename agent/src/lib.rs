@@ -1,6 +1,7 @@
 //! The agent of a site: it mirrors mail from the primary to the standby and into the store, proves at Tx
 //! that the three corners hold the same mail, and reports.
 
+pub mod account;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod kill;
 pub mod ledger;
 pub mod oauth;
 pub mod plan;
+pub mod pop;
 pub mod progress;
 pub mod report;
 pub mod server_api;

@@ -209,7 +209,7 @@ async fn cycle(
     let site = Site::open(config, common.quiet)?;
     let mut document = Document::default();
     for triangle in chosen {
-        let mut report = TriangleReport::new(&triangle.name);
+        let mut report = TriangleReport::new(triangle);
         let result = {
             let mut work = std::pin::pin!(one(&site, triangle, work, &mut report));
             tokio::select! {

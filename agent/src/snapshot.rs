@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use maildreieck_api_spec::vocabulary::Corner;
 
+use crate::account::Account;
 use crate::clock;
 use crate::error::AgentError;
 use crate::imap::{
-    Ask, Folder, FolderStatus, Folders, ImapError, Link, Listing, Mailbox, Since, wire,
+    Ask, Folder, FolderStatus, Folders, ImapError, Listing, Mailbox, Protocol, Since, wire,
 };
 use crate::ledger::{Batch, FolderRows, KnownFolder, Ledger};
 use crate::plan::identity::LogicalFolder;
@@ -39,6 +40,8 @@ pub struct Choice<'a> {
     pub exclude: &'a [String],
     /// Whether the primary's clients fetch by POP and delete.
     pub pop_delete: bool,
+    /// What the primary speaks.
+    pub primary: Protocol,
 }
 
 /// One account as it stands.
@@ -305,7 +308,7 @@ pub fn seen(
 
 /// Lists the folders that changed, as far as the server tells what changed; or all of them afresh.
 pub async fn list(
-    link: &mut Link,
+    link: &mut Account,
     seen: &mut Seen,
     all: bool,
     batches: &[Batch],
@@ -317,7 +320,7 @@ pub async fn list(
 
 /// Lists the folders of a target that were written to, and takes in those that were made.
 pub async fn list_written(
-    link: &mut Link,
+    link: &mut Account,
     seen: &mut Seen,
     written: BTreeMap<LogicalFolder, TargetFolder>,
     batches: &[Batch],
@@ -362,7 +365,7 @@ fn since(ledger: &RefCell<Ledger>, known: &KnownFolder) -> Result<Option<Since>,
 }
 
 async fn list_some(
-    link: &mut Link,
+    link: &mut Account,
     seen: &mut Seen,
     which: impl Fn(&LogicalFolder, &SeenFolder) -> bool,
     batches: &[Batch],
@@ -386,7 +389,7 @@ async fn list_some(
             before = standing_still(link, &folder.mailbox).await?;
         }
         if in_doubt || which(name, folder) {
-            let known = known.filter(|_| !in_doubt && link.capabilities.has("QRESYNC"));
+            let known = known.filter(|_| !in_doubt && link.has("QRESYNC"));
             let since = known.map(|ledger| since(ledger, &folder.known));
             asks.push(Ask {
                 mailbox: folder.mailbox.clone(),
@@ -421,7 +424,7 @@ async fn list_some(
 }
 
 /// Waits until a folder into which a batch may still be on its way has stopped growing.
-async fn standing_still(link: &mut Link, mailbox: &Mailbox) -> Result<FolderStatus, AgentError> {
+async fn standing_still(link: &mut Account, mailbox: &Mailbox) -> Result<FolderStatus, AgentError> {
     let mut before = link.status(mailbox).await?;
     for _ in 0..STILL_TRIES {
         tokio::time::sleep(STILL).await;
@@ -441,6 +444,7 @@ fn check_generation(
     ledger: &mut Ledger,
     folder: &mut SeenFolder,
     rows: &FolderRows,
+    protocol: Protocol,
 ) -> Result<bool, AgentError> {
     let Some(listing) = &folder.listing else {
         return Ok(false);
@@ -452,7 +456,8 @@ fn check_generation(
     let mut renewed = status.uidvalidity != known.uidvalidity || (went_back && !folder.renewed);
     let mut listed_as = Vec::new();
     for shown in listing.messages.iter() {
-        if renewed {
+        // What POP3 lists of a message is no more than a hint.
+        if renewed || protocol == Protocol::Pop3 {
             break;
         }
         if let Some(row) = rows.rows.get(&shown.uid)
@@ -520,9 +525,13 @@ fn at_rest(
     Ok(ledger.at_rest(&source.known, &target.known, copies, &buried, refused)?)
 }
 
-fn side(ledger: &mut Ledger, folder: &mut SeenFolder) -> Result<Side, AgentError> {
+fn side(
+    ledger: &mut Ledger,
+    folder: &mut SeenFolder,
+    protocol: Protocol,
+) -> Result<Side, AgentError> {
     let mut known = ledger.rows(folder.known.id, folder.known.generation)?;
-    if check_generation(ledger, folder, &known)? {
+    if check_generation(ledger, folder, &known, protocol)? {
         known = ledger.rows(folder.known.id, folder.known.generation)?;
     }
     let shown = match &folder.listing {
@@ -549,6 +558,7 @@ fn side(ledger: &mut Ledger, folder: &mut SeenFolder) -> Result<Side, AgentError
         stale: known.stale,
         gone: folder.status.is_none(),
         unreadable: known.unreadable,
+        hinted: protocol == Protocol::Pop3,
     })
 }
 
@@ -650,10 +660,14 @@ pub fn view(
     let mut pairs = BTreeMap::new();
     for name in changed {
         let (from, to) = (source.folders.get_mut(&name), target.folders.get_mut(&name));
-        let source = from.map(|f| side(ledger, f)).transpose()?;
-        let target = to.map(|f| side(ledger, f)).transpose()?;
+        let source = from.map(|f| side(ledger, f, choice.primary)).transpose()?;
+        let target = to.map(|f| side(ledger, f, Protocol::Imap)).transpose()?;
         // A target's folder that is gone is as good as none, but for what the ledger knows of it.
-        pairs.insert(name, Pair { source, target });
+        let mut pair = Pair { source, target };
+        if choice.primary == Protocol::Pop3 {
+            pair.take_hints();
+        }
+        pairs.insert(name, pair);
     }
     let equivalent = if pairs.is_empty() {
         BTreeSet::new()
@@ -749,6 +763,7 @@ mod tests {
             standby_prefix: "",
             exclude: &["Junk".to_owned()],
             pop_delete: false,
+            primary: Protocol::Imap,
         };
         let mut look = |folders: &[Folder]| {
             let all = folders.iter().map(|f| (f.mailbox.clone(), f.clone()));

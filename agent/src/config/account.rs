@@ -12,7 +12,7 @@ use super::error::ConfigError;
 use super::password::PasswordSource;
 use super::preset::{PRESETS, Preset};
 use super::section::Section;
-use crate::imap::{Credentials, Endpoint, Meter, Protection, authorities};
+use crate::imap::{Credentials, Endpoint, Meter, Protection, Protocol, authorities};
 use crate::oauth::{OauthError, Settings, TokenSource};
 
 /// How the business fetches its mail from an account.
@@ -32,6 +32,8 @@ pub struct AccountConfig {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// What is spoken with it; POP3 with a primary alone.
+    pub protocol: Protocol,
     /// Protection of the connection.
     pub tls: Tls,
     /// Certificates that are trusted instead of the system's, PEM.
@@ -83,8 +85,9 @@ struct Mark {
 /// How many connections we open where the file says nothing: more were slower, and people work there too.
 const CONNECTIONS: u8 = 8;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "preset",
+    "protocol",
     "host",
     "port",
     "tls",
@@ -127,6 +130,7 @@ impl AccountConfig {
                 triangle.source.wrong(triangle.line, text)
             })?;
         let preset = section.word("preset", &PRESETS)?.map(|(preset, _)| preset);
+        let protocol = protocol(&section, corner, preset)?;
         let (host, host_line) = match (section.text("host")?, preset) {
             (Some(found), _) => found,
             (None, Some(preset)) => (preset.host.to_owned(), section.line),
@@ -154,8 +158,7 @@ impl AccountConfig {
             Some(port) => u16::try_from(port).unwrap_or(u16::MAX),
             None => match preset {
                 Some(preset) if preset.tls == tls => preset.port,
-                _ if tls == Tls::Implicit => 993,
-                _ => 143,
+                _ => protocol.usual_port(tls),
             },
         };
         let (username, _) = section.needed_text("username")?;
@@ -168,6 +171,7 @@ impl AccountConfig {
         let account = Self {
             host,
             port,
+            protocol,
             tls,
             tls_ca_file: section.path("tls_ca_file")?.map(|(path, _)| path),
             allow_plaintext,
@@ -264,6 +268,7 @@ impl AccountConfig {
     pub fn endpoint(&self, corner: Corner) -> Result<Endpoint, ConfigError> {
         Ok(Endpoint {
             corner,
+            protocol: self.protocol,
             host: self.host.clone(),
             port: self.port,
             protection: Protection {
@@ -278,23 +283,52 @@ impl AccountConfig {
         })
     }
 
-    /// What makes two accounts the same one. The two usual ports lead to one server.
+    /// What makes two accounts the same one. The usual ports lead to one server, whatever is spoken there.
     pub(super) fn identity(&self) -> (String, u16, &str) {
         let host = self.host.trim_end_matches('.').to_ascii_lowercase();
-        let port = if self.port == 143 { 993 } else { self.port };
+        let port = match self.port {
+            143 | 110 | 995 => 993,
+            port => port,
+        };
         (host, port, &self.username)
     }
 
     /// What the configuration's hash covers: nothing secret.
     pub(super) fn canonical(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut account = serde_json::json!({
             "host": self.host,
             "port": self.port,
             "tls": self.tls,
             "username": self.username,
             "clients": self.clients,
-        })
+        });
+        // What has always been spoken is not said, so that hashes stay what they were.
+        if let (Protocol::Pop3, Some(account)) = (self.protocol, account.as_object_mut()) {
+            account.insert("protocol".to_owned(), serde_json::json!(self.protocol));
+        }
+        account
     }
+}
+
+/// What is spoken with an account: POP3 with a primary alone, since nothing can be put into an account by it.
+fn protocol(
+    section: &Section<'_>,
+    corner: Corner,
+    preset: Option<&Preset>,
+) -> Result<Protocol, ConfigError> {
+    let protocols = [("imap", Protocol::Imap), ("pop3", Protocol::Pop3)];
+    let Some((protocol, line)) = section.word("protocol", &protocols)? else {
+        return Ok(Protocol::Imap);
+    };
+    let wrong = match (protocol, corner, preset) {
+        (Protocol::Imap, ..) => return Ok(protocol),
+        (_, Corner::Primary, None) => return Ok(protocol),
+        (_, Corner::Primary, Some(_)) => {
+            "is \"pop3\", and presets know IMAP servers alone; leave preset out and name the POP3 host"
+        }
+        _ => "is \"pop3\", by which nothing can be put into an account: a standby speaks IMAP",
+    };
+    Err(section.wrong(line, "protocol", wrong))
 }
 
 /// Half of what a provider allows is left to the people who work with the account.

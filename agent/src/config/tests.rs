@@ -8,7 +8,7 @@ use maildreieck_api_spec::vocabulary::Tls;
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::imap::Credentials;
+use crate::imap::{Credentials, Protocol};
 use crate::oauth::Settings;
 
 /// Every key once; the other tests change single lines of it.
@@ -232,7 +232,7 @@ fn a_mistake_is_named_with_its_line() {
     check(
         32,
         r#"clients = "imap""#,
-        "agent.toml:32: unknown key 'clients' in [triangle.standby]; its keys are preset, host, port, tls, tls_ca_file, allow_plaintext, username, password_file, password_command, oauth, timeout_s, max_connections, bytes_per_day, messages_per_second",
+        "agent.toml:32: unknown key 'clients' in [triangle.standby]; its keys are preset, protocol, host, port, tls, tls_ca_file, allow_plaintext, username, password_file, password_command, oauth, timeout_s, max_connections, bytes_per_day, messages_per_second",
     );
     check(
         9,
@@ -450,6 +450,13 @@ fn triangles_keep_out_of_each_others_way() {
         two("b", b, ("IMAP.ABC.example", 143, "b"), ""),
         "agent.toml:23: [triangle.standby] is the same account as [triangle.primary]",
     );
+    // One account by POP3 and by IMAP: its mail would be mirrored into itself.
+    let pop = two("b", b, ("imap.abc.example", 993, "b"), "");
+    let at = "port = 993\nusername = \"b\"";
+    check(
+        pop.replacen(at, "protocol = \"pop3\"\nport = 995\nusername = \"b\"", 1),
+        "agent.toml:24: [triangle.standby] is the same account as [triangle.primary]",
+    );
     // Other ports of one machine are other servers.
     check(
         two(
@@ -546,6 +553,10 @@ fn the_hash_covers_what_decides() {
             "{ cron = \"0 * * * *\", timezone = \"UTC\" }",
         ),
         ("pop-delete", "imap"),
+        (
+            "tls = \"starttls\"",
+            "tls = \"starttls\"\nprotocol = \"pop3\"",
+        ),
     ] {
         assert!(WHOLE.contains(from));
         assert_ne!(hash(&WHOLE.replacen(from, to, 1)), whole, "{from}");
@@ -554,6 +565,10 @@ fn the_hash_covers_what_decides() {
         ("echo secret", "echo other"),
         ("secrets/primary", "secrets/other"),
         ("timeout_s = 30", "timeout_s = 60"),
+        (
+            "tls = \"starttls\"",
+            "tls = \"starttls\"\nprotocol = \"imap\"",
+        ),
     ] {
         assert_eq!(hash(&WHOLE.replacen(from, to, 1)), whole, "{from}");
     }
@@ -709,6 +724,39 @@ fn a_preset_fills_in_what_the_file_leaves_out() {
         "standby",
         "preset = \"gmx\"\ntls = \"starttls\"",
         ("imap.gmx.net", 143, Tls::Starttls, 8, None),
+    );
+}
+
+#[test]
+fn pop3_is_for_a_primary() {
+    const ACCOUNT: &str =
+        "host = \"pop.example\"\nusername = \"u\"\npassword_file = \"p\"\nprotocol = ";
+    let with_tls =
+        |word: &str| format!("{ACCOUNT}\"pop3\"\ntls = \"{word}\"\nallow_plaintext = true");
+    for (tls, port) in [("implicit", 995), ("starttls", 110), ("none", 110)] {
+        let found = account("primary", &with_tls(tls));
+        assert_eq!((found.protocol, found.port), (Protocol::Pop3, port));
+    }
+    let imap = account("standby", &format!("{ACCOUNT}\"imap\""));
+    assert_eq!((imap.protocol, imap.port), (Protocol::Imap, 993));
+    let check = |corner: &str, keys: String, expected: &str| {
+        let error = parse(&with(corner, &keys)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check(
+        "standby",
+        format!("{ACCOUNT}\"pop3\""),
+        "agent.toml:8: 'protocol' in [triangle.standby] is \"pop3\", by which nothing can be put into an account",
+    );
+    check(
+        "primary",
+        format!("{ACCOUNT}\"pop3\"\npreset = \"gmx\""),
+        "'protocol' in [triangle.primary] is \"pop3\", and presets know IMAP servers alone",
+    );
+    check(
+        "primary",
+        format!("{ACCOUNT}\"pop\""),
+        "'protocol' in [triangle.primary] must be \"imap\" or \"pop3\", not \"pop\"",
     );
 }
 

@@ -145,7 +145,7 @@ impl Round<'_> {
                         .rename(
                             &rename,
                             &view,
-                            &mut self.target_link,
+                            self.target_link.imap()?,
                             separator,
                             &self.triangle.standby_prefix,
                         )
@@ -215,7 +215,7 @@ impl Round<'_> {
 
     fn view(&mut self) -> Result<View, AgentError> {
         let choice = self.choice();
-        let moves = self.target_link.capabilities.has("MOVE");
+        let moves = self.target_link.imap()?.capabilities.has("MOVE");
         let mut ledger = self.site.ledger.borrow_mut();
         snapshot::view(
             &mut ledger,

@@ -17,13 +17,16 @@ use std::sync::Arc;
 
 use maildreieck_api_spec::vocabulary::Corner;
 
+use crate::account::Account;
+use crate::clock;
 use crate::config::{Clients, Config, TriangleConfig};
 use crate::error::AgentError;
 use crate::execute::{Execution, SharedStore, Spares};
-use crate::imap::{Endpoint, Link, Shapes};
+use crate::imap::{Endpoint, Shapes};
 use crate::ledger::{Batch, Ledger, StoredRow};
-use crate::plan::identity::LogicalFolder;
+use crate::plan::identity::{LogicalFolder, MemberId};
 use crate::plan::room::Room;
+use crate::pop::{self, Numbered};
 use crate::progress::Progress;
 use crate::report::RefusedFolder;
 use crate::snapshot::{self, Choice, Cut, Seen, TargetFolder, stands};
@@ -75,6 +78,19 @@ impl Site {
         }
     }
 
+    /// Gives the messages of a maildrop their UIDs. The store tells those that a newer ledger has given to others.
+    fn number(&self, triangle: &str, place: &str, uidls: &[&[u8]]) -> Result<Numbered, AgentError> {
+        let mut ledger = self.ledger.borrow_mut();
+        let known = ledger.folder(triangle, Corner::Primary, pop::INBOX)?;
+        let generation = known.map_or(1, |known| known.generation);
+        let store = self.store.lock();
+        let taken = |uidvalidity, uid| {
+            let member = MemberId::of(triangle, pop::INBOX, uidvalidity, generation, uid);
+            Ok(store.knows(&member)?)
+        };
+        ledger.number(triangle, place, uidls, clock::now_s(), taken)
+    }
+
     /// The ledger.
     #[must_use]
     pub fn ledger(&self) -> &RefCell<Ledger> {
@@ -104,8 +120,8 @@ impl Site {
 struct Round<'a> {
     site: &'a Site,
     triangle: &'a TriangleConfig,
-    source_link: Link,
-    target_link: Link,
+    source_link: Account,
+    target_link: Account,
     target_endpoint: Arc<Endpoint>,
     spares: Rc<Spares>,
     /// Whether nothing has been mirrored yet, and nothing looked at.
@@ -149,8 +165,8 @@ impl<'a> Round<'a> {
         site.may_ask(&source_endpoint)?;
         site.may_ask(&target_endpoint)?;
         let (source_link, target_link) = tokio::try_join!(
-            Link::open(source_endpoint),
-            Link::open(Arc::clone(&target_endpoint))
+            Account::open(source_endpoint),
+            Account::open(Arc::clone(&target_endpoint))
         )?;
         let empty = |corner| Seen {
             corner,
@@ -209,14 +225,17 @@ impl<'a> Round<'a> {
             standby_prefix: &self.triangle.standby_prefix,
             exclude: &self.triangle.exclude_folders,
             pop_delete: self.triangle.primary.clients == Clients::PopDelete,
+            primary: self.triangle.primary.protocol,
         }
     }
 
     /// Looks at both accounts anew.
     async fn look_again(&mut self, all: bool) -> Result<(), AgentError> {
-        let (source, target) =
-            tokio::try_join!(self.source_link.folders(), self.target_link.folders())?;
         let choice = self.choice();
+        let place = self.source_link.endpoint().account();
+        let number = |uidls: &[&[u8]]| self.site.number(choice.triangle, &place, uidls);
+        let target = async { Ok(self.target_link.imap()?.folders().await?) };
+        let (source, target) = tokio::try_join!(self.source_link.folders(number), target)?;
         {
             let mut ledger = self.site.ledger.borrow_mut();
             self.batches = ledger.batches_in_doubt(choice.triangle)?;
@@ -273,7 +292,7 @@ impl<'a> Round<'a> {
         &mut self,
         which: impl Fn(&LogicalFolder) -> bool,
     ) -> Result<(), AgentError> {
-        let folders = self.target_link.folders().await?;
+        let folders = self.target_link.imap()?.folders().await?;
         let mut target = {
             let mut ledger = self.site.ledger.borrow_mut();
             self.batches = ledger.batches_in_doubt(&self.triangle.name)?;

@@ -19,8 +19,10 @@ impl Round<'_> {
             seen.status.is_some().then(|| seen.mailbox.clone())
         };
         let mailboxes: Vec<_> = to().filter_map(there).collect();
-        let left = self.target_link.quota_left().await?;
-        let limits = self.target_link.append_limits(&mailboxes).await?;
+        let link = self.target_link.imap()?;
+        let left = link.quota_left().await?;
+        let limits = link.append_limits(&mailboxes).await?;
+        let largest = link.append_limit();
         let limit = |folder: &LogicalFolder| {
             let limit = limits.get(&there(folder)?)?;
             Some((folder.clone(), *limit))
@@ -28,7 +30,7 @@ impl Round<'_> {
         self.room = Room {
             octets: left.octets,
             messages: left.messages,
-            largest: self.target_link.append_limit(),
+            largest,
             largest_in: to().filter_map(limit).collect(),
         };
         self.room_is_told = true;

@@ -18,6 +18,7 @@ use super::watch::Watch;
 use crate::clock;
 use crate::config::{AccountConfig, Config, MirrorSchedule, Schedule, TriangleConfig};
 use crate::error::AgentError;
+use crate::imap::Protocol;
 use crate::report::spool::Spool;
 use crate::report::{Mirrored, Proof};
 use crate::server_api::{ApiError, Connection, KnownAssignment, ServerApi};
@@ -26,6 +27,9 @@ use crate::server_api::{ApiError, Connection, KnownAssignment, ServerApi};
 const POLL: Duration = Duration::from_secs(30);
 /// How often a continuous mirror looks.
 const CONTINUOUS: Duration = Duration::from_secs(60);
+/// And where each look is a login that locks the maildrop for others: well within the ten minutes after which mail
+/// programs ask by themselves, and what they fetch and delete before we look nobody can mirror.
+const CONTINUOUS_POP3: Duration = Duration::from_secs(120);
 /// How long the work sleeps at most: a clock that was set is noticed by then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -358,7 +362,11 @@ async fn fire(
         let due = at.take();
         *at = match schedule {
             MirrorSchedule::Continuous => {
-                now.checked_add_signed(chrono::TimeDelta::from_std(CONTINUOUS).ok()?)
+                let every = match duty.triangle.primary.protocol {
+                    Protocol::Imap => CONTINUOUS,
+                    Protocol::Pop3 => CONTINUOUS_POP3,
+                };
+                now.checked_add_signed(chrono::TimeDelta::from_std(every).ok()?)
             }
             MirrorSchedule::At(schedule) => schedule.next_after(now),
         };

@@ -1,5 +1,6 @@
 //! Continuous mirroring: one connection to the primary waits in its INBOX, and what changes there is mirrored
-//! at once. The other folders, and servers without IDLE, are looked at once a minute all the same.
+//! at once. The other folders, and servers without IDLE, are looked at once a minute all the same; a POP3 account
+//! every two minutes.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::config::TriangleConfig;
 use crate::error::AgentError;
-use crate::imap::{Link, Mailbox};
+use crate::imap::{Link, Mailbox, Protocol};
 
 /// How long one IDLE lasts: servers may end one after 30 minutes (RFC 2177, 3).
 const LONGEST: Duration = Duration::from_secs(28 * 60);
@@ -44,6 +45,13 @@ impl Watch {
     }
 
     async fn one(&self, triangle: &TriangleConfig) {
+        if triangle.primary.protocol == Protocol::Pop3 {
+            tracing::info!(
+                triangle = triangle.name,
+                "the primary cannot tell of new mail (POP3); it is asked every two minutes"
+            );
+            return;
+        }
         let mut pause = SOONEST;
         loop {
             match self.wait(triangle, &mut pause).await {

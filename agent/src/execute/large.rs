@@ -2,6 +2,7 @@
 
 use super::Execution;
 use super::transfer::{Item, to_usize};
+use crate::account::Account;
 use crate::error::AgentError;
 use crate::imap::{self, AppendHead, AppendTag, LargeRead, Link, Mailbox, Parts, Shapes};
 use crate::plan::identity::{ContentId, Flags, InternalDate};
@@ -141,12 +142,13 @@ impl Execution<'_> {
 
 /// The content id of a large message that is read back, if it is there whole.
 pub(crate) async fn identify_large(
-    link: &mut Link,
+    link: &mut Account,
     uid: u32,
     size: u32,
 ) -> Result<Option<ContentId>, AgentError> {
     let mut hasher = blake3::Hasher::new();
     let read = link
+        .imap()?
         .read_large(uid, size, |octets: Vec<u8>| {
             hasher.update(&octets);
             Ok::<(), AgentError>(())

@@ -11,9 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::Execution;
 use super::large::{Fetched, LARGE, Landing, Stored};
 use super::transfer::{length, room, to_usize};
+use crate::account::Account;
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Body, BodyEvent, Large, Link, Mailbox, Parts, wire};
+use crate::imap::{Body, BodyEvent, Large, Mailbox, Parts, UNEQUAL, wire};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::mirror::{Copy, Plan};
 use crate::plan::view::Place;
@@ -78,7 +79,7 @@ impl Execution<'_> {
     pub(super) async fn read_source(
         &self,
         plan: &Plan,
-        link: &mut Link,
+        link: &mut Account,
         budget: &Arc<Semaphore>,
         groups: mpsc::Sender<Group>,
     ) -> Result<(), AgentError> {
@@ -88,8 +89,11 @@ impl Execution<'_> {
             let (mailbox, known) = self.source_folder(logical)?;
             asks.push_back(Ask::Open(folders.len()));
             let at_once = link.endpoint().meter.at_once(ASK_MESSAGES);
-            let (large, small): (Vec<Copy>, Vec<Copy>) =
-                copies.iter().cloned().partition(|copy| copy.size >= LARGE);
+            let in_parts = link.reads_in_parts();
+            let (large, small): (Vec<Copy>, Vec<Copy>) = copies
+                .iter()
+                .cloned()
+                .partition(|copy| in_parts && copy.size >= LARGE);
             asks.extend(sets(&small, at_once).into_iter().map(Ask::Bodies));
             if !small.is_empty() && !large.is_empty() {
                 // Between opening and opening no server answers out of turn.
@@ -165,7 +169,7 @@ impl<'a> Hold<'a, '_> {
     /// Asks ahead, and takes what comes.
     async fn read(
         &mut self,
-        link: &mut Link,
+        link: &mut Account,
         folders: &'a [From<'a>],
         mut asks: VecDeque<Ask>,
     ) -> Result<(), AgentError> {
@@ -184,7 +188,7 @@ impl<'a> Hold<'a, '_> {
                         None => continue,
                     },
                     Ask::Bodies(set) => link.ask_bodies(set).await?,
-                    Ask::Part { uid, offset, .. } => link.ask_part(*uid, *offset).await?,
+                    Ask::Part { uid, offset, .. } => link.imap()?.ask_part(*uid, *offset).await?,
                 };
                 asked.push_back((tag, ask));
             }
@@ -209,7 +213,7 @@ impl<'a> Hold<'a, '_> {
                         last,
                     },
                 )) => {
-                    link.read_part(&tag, &mut self.parts).await?;
+                    link.imap()?.read_part(&tag, &mut self.parts).await?;
                     if offset == 0 {
                         self.pass_on().await;
                         self.large = Some(Landing::begin(self.execution, uid, size));
@@ -220,7 +224,7 @@ impl<'a> Hold<'a, '_> {
                     match link.next_body(&tag).await? {
                         BodyEvent::End => break,
                         BodyEvent::Gone(_) => {}
-                        BodyEvent::Unequal(uid) => self.put_aside(uid)?,
+                        BodyEvent::Unreadable(uid, reason) => self.put_aside(uid, reason)?,
                         BodyEvent::Body(body) => self.take(body).await?,
                     }
                 },
@@ -269,7 +273,7 @@ impl<'a> Hold<'a, '_> {
         match large.end(self.execution, &mut self.parts).await? {
             Fetched::Stored(stored) => self.pass(Vec::new(), vec![stored]).await,
             Fetched::Gone => {}
-            Fetched::Unequal => self.put_aside(uid)?,
+            Fetched::Unequal => self.put_aside(uid, UNEQUAL)?,
         }
         Ok(())
     }
@@ -295,9 +299,8 @@ impl<'a> Hold<'a, '_> {
         }
     }
 
-    fn put_aside(&self, uid: u32) -> Result<(), AgentError> {
+    fn put_aside(&self, uid: u32, reason: &str) -> Result<(), AgentError> {
         let Some(from) = self.from else { return Ok(()) };
-        let reason = "its server states another length than it delivers";
         let at = Place { uid, ..from.source };
         Ok(self.execution.ledger.borrow_mut().quarantine(
             at,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maildreieck_api_spec::vocabulary::{Class, Corner};
 
 use super::{Done, Execution};
+use crate::account::Account;
 use crate::clock;
 use crate::error::AgentError;
 use crate::imap::{BodyEvent, FlagChange, FolderStatus, Kind, Link, Made, Mailbox, wire};
@@ -26,12 +27,13 @@ impl Execution<'_> {
         &self,
         plan: &Plan,
         view: &View,
-        source: &mut Link,
-        target: &mut Link,
+        source: &mut Account,
+        target: &mut Account,
         separator: Option<char>,
         prefix: &str,
     ) -> Result<Done, AgentError> {
         let mut touched = plan.create.clone();
+        let target = target.imap()?;
         let prepared = async {
             self.create(&plan.create, target, separator, prefix).await?;
             self.record(plan, view).await?;
@@ -448,8 +450,8 @@ impl Execution<'_> {
     pub async fn read(
         &self,
         read: &Read,
-        source: &mut Link,
-        target: &mut Link,
+        source: &mut Account,
+        target: &mut Account,
         first_run: bool,
         batches: &[Batch],
     ) -> Result<(), AgentError> {
@@ -462,7 +464,7 @@ impl Execution<'_> {
                 .filter(|b| b.folder == *id)
                 .flat_map(|b| b.contents.iter().copied())
                 .collect();
-            target.open_mailbox(&folder.mailbox, false).await?;
+            target.open_mailbox(&folder.mailbox).await?;
             let at = Place {
                 folder: *id,
                 generation: folder.known.generation,
@@ -492,7 +494,7 @@ impl Execution<'_> {
             let Some((mailbox, known)) = found else {
                 continue;
             };
-            source.open_mailbox(mailbox, false).await?;
+            source.open_mailbox(mailbox).await?;
             self.fetch_into_store(
                 source,
                 Place {
@@ -509,7 +511,7 @@ impl Execution<'_> {
 
     async fn identify(
         &self,
-        link: &mut Link,
+        link: &mut Account,
         folder: Place,
         uids: &[u32],
         mut origin: impl FnMut(ContentId) -> Origin,
@@ -524,7 +526,9 @@ impl Execution<'_> {
                 match link.next_body(&tag).await? {
                     BodyEvent::End => break,
                     BodyEvent::Gone(_) => {}
-                    BodyEvent::Unequal(uid) => self.unequal(Place { uid, ..folder })?,
+                    BodyEvent::Unreadable(uid, reason) => {
+                        self.unreadable(Place { uid, ..folder }, reason)?;
+                    }
                     BodyEvent::Body(body) => {
                         self.progress.moved();
                         let content = ContentId::of(&body.octets);
@@ -551,7 +555,7 @@ impl Execution<'_> {
 
     async fn fetch_into_store(
         &self,
-        link: &mut Link,
+        link: &mut Account,
         folder: Place,
         uids: &[u32],
     ) -> Result<(), AgentError> {
@@ -565,7 +569,9 @@ impl Execution<'_> {
                 match link.next_body(&tag).await? {
                     BodyEvent::End => break,
                     BodyEvent::Gone(_) => {}
-                    BodyEvent::Unequal(uid) => self.unequal(Place { uid, ..folder })?,
+                    BodyEvent::Unreadable(uid, reason) => {
+                        self.unreadable(Place { uid, ..folder }, reason)?;
+                    }
                     BodyEvent::Body(body) => {
                         self.progress.moved();
                         let size = u32::try_from(body.octets.len()).unwrap_or(u32::MAX);
@@ -605,8 +611,7 @@ impl Execution<'_> {
         Ok(ledger.add_rows(rows)?)
     }
 
-    fn unequal(&self, at: Place) -> Result<(), AgentError> {
-        let reason = "its server states another length than it delivers";
+    fn unreadable(&self, at: Place, reason: &str) -> Result<(), AgentError> {
         Ok(self
             .ledger
             .borrow_mut()
@@ -706,7 +711,11 @@ impl Execution<'_> {
     ///
     /// # Errors
     /// The source cannot be read or the store not written.
-    pub async fn refill(&self, lost: &[StoredRow], source: &mut Link) -> Result<u64, AgentError> {
+    pub async fn refill(
+        &self,
+        lost: &[StoredRow],
+        source: &mut Account,
+    ) -> Result<u64, AgentError> {
         let mut by_folder: BTreeMap<FolderId, BTreeMap<u32, &StoredRow>> = BTreeMap::new();
         for row in lost {
             by_folder
@@ -719,7 +728,7 @@ impl Execution<'_> {
             let Some(rows) = by_folder.get(&known.id) else {
                 continue;
             };
-            source.open_mailbox(mailbox, false).await?;
+            source.open_mailbox(mailbox).await?;
             let uids: Vec<u32> = rows.keys().copied().collect();
             for set in uids
                 .chunks(source.endpoint().meter.at_once(50))
@@ -731,7 +740,7 @@ impl Execution<'_> {
                     let body = match source.next_body(&tag).await? {
                         BodyEvent::End => break,
                         BodyEvent::Body(body) => body,
-                        BodyEvent::Gone(_) | BodyEvent::Unequal(_) => continue,
+                        BodyEvent::Gone(_) | BodyEvent::Unreadable(..) => continue,
                     };
                     let Some(row) = rows.get(&body.uid).filter(|r| {
                         r.at.generation == known.generation

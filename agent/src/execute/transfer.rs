@@ -14,9 +14,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use super::large::{LARGE, Stored};
 use super::reader::Group;
 use super::{Done, Execution};
+use crate::account::Account;
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Kind, Link, Mailbox};
+use crate::imap::{Kind, Mailbox};
 use crate::ledger::{KnownFolder, NewRow};
 use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
 use crate::plan::mirror::{Plan, Send};
@@ -103,7 +104,7 @@ impl Execution<'_> {
     pub(super) async fn transfer(
         &self,
         plan: &Plan,
-        source: &mut Link,
+        source: &mut Account,
         prepared: impl Future<Output = Result<(), AgentError>>,
     ) -> Result<Done, AgentError> {
         let copies = plan.copies.values().flatten().map(|copy| copy.size);

@@ -1,4 +1,4 @@
-//! From an endpoint to a connection that can be talked on: TCP, TLS, STARTTLS.
+//! From an endpoint to a connection that can be talked on: TCP, TLS, STARTTLS and POP3's STLS.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,62 @@ use tokio::time::timeout;
 use super::error::{ImapError, Kind, shortened};
 use super::login::Credentials;
 use super::meter::Meter;
+
+/// What is spoken with an account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// IMAP (RFC 3501, RFC 9051).
+    #[default]
+    Imap,
+    /// POP3 (RFC 1939): one folder, no flags, nothing can be put into it.
+    Pop3,
+}
+
+impl Protocol {
+    /// The port that is usual for it.
+    #[must_use]
+    pub fn usual_port(self, tls: Tls) -> u16 {
+        match (self, tls) {
+            (Self::Imap, Tls::Implicit) => 993,
+            (Self::Imap, _) => 143,
+            (Self::Pop3, Tls::Implicit) => 995,
+            (Self::Pop3, _) => 110,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Imap => "IMAP",
+            Self::Pop3 => "POP3",
+        }
+    }
+
+    fn wrong_port(self) -> &'static str {
+        match self {
+            Self::Imap => WRONG_PORT,
+            Self::Pop3 => {
+                "are protocol and tls right for this port? 995 is usually for \"implicit\", 110 for \"starttls\""
+            }
+        }
+    }
+
+    /// What a server's greeting begins with (RFC 9051, 7.1; RFC 1939, 4).
+    fn greetings(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Imap => &[b"* OK", b"* PREAUTH", b"* BYE"],
+            Self::Pop3 => &[b"+OK", b"-ERR"],
+        }
+    }
+
+    /// How TLS is asked for: after which greeting, with which line, and what is the answer, good or bad.
+    fn starttls(self) -> [&'static str; 4] {
+        match self {
+            Self::Imap => ["* OK", "s1 STARTTLS\r\n", "s1 OK", "s1 "],
+            Self::Pop3 => ["+OK", "STLS\r\n", "+OK", "-ERR"],
+        }
+    }
+}
 
 /// How the connection is protected.
 #[derive(Debug, Clone)]
@@ -30,6 +86,8 @@ pub struct Protection {
 pub struct Endpoint {
     /// The account's corner, for messages.
     pub corner: Corner,
+    /// What is spoken with it.
+    pub protocol: Protocol,
     /// Host name or address.
     pub host: String,
     /// Port.
@@ -51,12 +109,10 @@ pub struct Endpoint {
 const OPENING: Duration = Duration::from_secs(20);
 const WRONG_PORT: &str =
     "is tls right for this port? 993 is usually for \"implicit\", 143 for \"starttls\"";
-/// What an IMAP server's greeting begins with (RFC 9051, 7.1).
-const GREETINGS: [&[u8]; 3] = [b"* OK", b"* PREAUTH", b"* BYE"];
 /// As much of the first words of another server is told.
 const QUOTED: usize = 60;
 
-pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
 impl Endpoint {
@@ -66,25 +122,28 @@ impl Endpoint {
         format!("{}@{}:{}", self.username, self.host, self.port)
     }
 
-    pub(super) fn opening(&self) -> Duration {
+    pub(crate) fn opening(&self) -> Duration {
         self.patience.min(OPENING)
     }
 
     /// What a server says that does not greet.
-    pub(super) fn no_greeting(&self, command: &'static str) -> ImapError {
+    pub(crate) fn no_greeting(&self, command: &'static str) -> ImapError {
         let seconds = self.opening().as_secs();
-        let text = format!("nothing came within {seconds} s; {WRONG_PORT}");
+        let text = format!(
+            "nothing came within {seconds} s; {}",
+            self.protocol.wrong_port()
+        );
         self.error(Kind::Silent, command, text)
     }
 
-    /// Refuses the first octets of something that is no IMAP server. Fewer than a greeting has may become one.
-    pub(super) fn demand_greeting(&self, octets: &[u8]) -> Result<(), ImapError> {
+    /// Refuses the first octets of something that is no such server. Fewer than a greeting has may become one.
+    pub(crate) fn demand_greeting(&self, octets: &[u8]) -> Result<(), ImapError> {
         let begins = |greeting: &&[u8]| {
             let both = octets.iter().zip(*greeting);
             let mut both = both.map(|(one, other)| one.eq_ignore_ascii_case(other));
             !octets.is_empty() && both.all(|same| same)
         };
-        if GREETINGS.iter().any(begins) {
+        if self.protocol.greetings().iter().any(begins) {
             return Ok(());
         }
         let line = octets.split(|octet| matches!(octet, b'\r' | b'\n')).next();
@@ -94,11 +153,12 @@ impl Endpoint {
             "" => "it ends without a greeting".to_owned(),
             line => format!("it begins with '{line}'"),
         };
-        let text = format!("this is no IMAP server: {said}; {WRONG_PORT}");
+        let (name, hint) = (self.protocol.name(), self.protocol.wrong_port());
+        let text = format!("this is no {name} server: {said}; {hint}");
         Err(self.error(Kind::Unexpected, "greeting", text))
     }
 
-    pub(super) fn error(
+    pub(crate) fn error(
         &self,
         kind: Kind,
         command: &'static str,
@@ -115,7 +175,7 @@ impl Endpoint {
     }
 
     /// Opens the socket up to where the greeting is read (or was read, with STARTTLS); the flag says which.
-    pub(super) async fn open(&self) -> Result<(Box<dyn Socket>, bool), ImapError> {
+    pub(crate) async fn open(&self) -> Result<(Box<dyn Socket>, bool), ImapError> {
         let unreachable = |text: String| self.error(Kind::Connect, "connect", text);
         let tcp = match timeout(
             self.opening(),
@@ -174,8 +234,12 @@ impl Endpoint {
         {
             Err(_) => Err(self.no_greeting("TLS")),
             Ok(Err(error)) => Err(failed(match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => format!("the server ended it; {WRONG_PORT}"),
-                _ if is_no_tls(&error) => format!("this is no TLS; {WRONG_PORT}"),
+                std::io::ErrorKind::UnexpectedEof => {
+                    format!("the server ended it; {}", self.protocol.wrong_port())
+                }
+                _ if is_no_tls(&error) => {
+                    format!("this is no TLS; {}", self.protocol.wrong_port())
+                }
                 _ => error.to_string(),
             })),
             Ok(Ok(stream)) => Ok(stream),
@@ -183,22 +247,23 @@ impl Endpoint {
     }
 
     /// Greeting and STARTTLS octet by octet, so that nothing sent before TLS can be taken for an answer
-    /// inside it (RFC 9051, 6.2.1).
+    /// inside it (RFC 9051, 6.2.1; RFC 2595, 4).
     async fn starttls(&self, tcp: &mut TcpStream) -> Result<(), ImapError> {
         let greeting = self.plain_line(tcp).await?;
         self.demand_greeting(greeting.as_bytes())?;
-        if !greeting.starts_with("* OK") {
+        let [greets, asks, takes, refuses] = self.protocol.starttls();
+        if !greeting.starts_with(greets) {
             return Err(self.error(Kind::Unexpected, "greeting", greeting));
         }
-        tcp.write_all(b"s1 STARTTLS\r\n")
+        tcp.write_all(asks.as_bytes())
             .await
             .map_err(|e| self.error(Kind::Cut, "STARTTLS", e.to_string()))?;
         loop {
             let line = self.plain_line(tcp).await?;
-            if line.starts_with("s1 OK") {
+            if line.starts_with(takes) {
                 return Ok(());
             }
-            if line.starts_with("s1 ") {
+            if line.starts_with(refuses) {
                 return Err(self.error(Kind::Tls, "STARTTLS", line));
             }
         }
@@ -275,6 +340,7 @@ mod tests {
             for tls in [Tls::None, Tls::Starttls, Tls::Implicit] {
                 let endpoint = Endpoint {
                     corner: Corner::Primary,
+                    protocol: Protocol::Imap,
                     host: "127.0.0.1".to_owned(),
                     port,
                     protection: Protection {

@@ -183,7 +183,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(86_400);
 /// 299979 milliseconds', Gmail's [THROTTLED] and [OVERQUOTA] 'exceeded command or bandwidth limits', RFC 5530's
 /// [LIMIT].
 #[must_use]
-pub(super) fn kind_of_no(text: &str) -> Kind {
+pub(crate) fn kind_of_no(text: &str) -> Kind {
     let lower = text.to_ascii_lowercase();
     let says = |hints: &[&str]| hints.iter().any(|hint| lower.contains(hint));
     if says(&[
@@ -215,9 +215,18 @@ pub(super) fn kind_of_bad(text: &str) -> Kind {
 }
 
 /// Whether a NO says that the same may be accepted later.
-pub(super) fn passes(text: &str) -> bool {
+pub(crate) fn passes(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let hints = ["unavailable", "inuse", "serverbug", "try again", "temporar"];
+    let hints = [
+        "unavailable",
+        "inuse",
+        "serverbug",
+        "try again",
+        "temporar",
+        // POP3's (RFC 2449, 8.1.1; RFC 3206).
+        "[in-use]",
+        "[sys/temp]",
+    ];
     hints.iter().any(|hint| lower.contains(hint))
 }
 

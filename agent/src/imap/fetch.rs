@@ -21,14 +21,17 @@ pub struct Body {
     pub octets: Vec<u8>,
 }
 
+/// Why a message whose octets do not have the length that its server states is put aside.
+pub(crate) const UNEQUAL: &str = "its server states another length than it delivers";
+
 /// What reading bodies brings.
 pub enum BodyEvent {
     /// A message.
     Body(Body),
     /// A message that vanished meanwhile: its body came as NIL.
     Gone(u32),
-    /// A message whose octets do not have the length that the server states: it cannot be copied truly.
-    Unequal(u32),
+    /// A message that cannot be copied truly, and why.
+    Unreadable(u32, &'static str),
     /// The end; messages that came neither way have vanished.
     End,
 }
@@ -131,7 +134,7 @@ fn body(attributes: &[AttributeValue<'_>]) -> Result<Option<BodyEvent>, String> 
         ));
     };
     if octets.len() != size {
-        return Ok(Some(BodyEvent::Unequal(uid)));
+        return Ok(Some(BodyEvent::Unreadable(uid, UNEQUAL)));
     }
     Ok(Some(BodyEvent::Body(Body {
         uid,

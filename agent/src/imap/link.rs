@@ -189,10 +189,7 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// Connects and logs in.
-    pub(super) async fn connect(
-        endpoint: Arc<Endpoint>,
-        proof: Proof<'_>,
-    ) -> Result<Self, ImapError> {
+    pub(super) async fn connect(endpoint: Arc<Endpoint>, proof: Proof) -> Result<Self, ImapError> {
         let (socket, greeted) = endpoint.open().await?;
         let (read, writer) = tokio::io::split(socket);
         let inlet = Timed::inlet(read, Arc::clone(&endpoint));

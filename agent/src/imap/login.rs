@@ -32,14 +32,14 @@ pub enum Credentials {
 }
 
 /// What a connection logs in with.
-pub(super) enum Proof<'a> {
-    Password(&'a SecretString),
-    Token(&'a AccessToken),
+pub(crate) enum Proof {
+    Password(SecretString),
+    Token(AccessToken),
 }
 
 /// A mechanism that takes a bearer token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bearer {
+pub(crate) enum Bearer {
     /// RFC 7628.
     Oauthbearer,
     /// <https://developers.google.com/workspace/gmail/imap/xoauth2-protocol>
@@ -47,17 +47,14 @@ enum Bearer {
 }
 
 impl Bearer {
-    fn of(capabilities: &Capabilities) -> Option<Self> {
-        if capabilities.has("AUTH=OAUTHBEARER") {
-            Some(Self::Oauthbearer)
-        } else if capabilities.has("AUTH=XOAUTH2") {
-            Some(Self::Xoauth2)
-        } else {
-            None
-        }
+    /// The better one of those that a server offers.
+    pub(crate) fn of(offers: impl Fn(&str) -> bool) -> Option<Self> {
+        [Self::Oauthbearer, Self::Xoauth2]
+            .into_iter()
+            .find(|bearer| offers(bearer.name()))
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Oauthbearer => "OAUTHBEARER",
             Self::Xoauth2 => "XOAUTH2",
@@ -73,7 +70,7 @@ impl Bearer {
 
     /// What is said to a refusal, before the server ends the command: a lone separator (RFC 7628, 3.2.3), or
     /// nothing.
-    fn end(self) -> &'static str {
+    pub(crate) fn end(self) -> &'static str {
         match self {
             Self::Oauthbearer => "AQ==",
             Self::Xoauth2 => "",
@@ -81,7 +78,7 @@ impl Bearer {
     }
 
     /// The first answer, before base64.
-    fn first(self, endpoint: &Endpoint, token: &SecretString) -> Zeroizing<String> {
+    pub(crate) fn first(self, endpoint: &Endpoint, token: &SecretString) -> Zeroizing<String> {
         let token = token.expose_secret();
         let user = &endpoint.username;
         Zeroizing::new(match self {
@@ -111,36 +108,46 @@ enum Said {
     End(Finished),
 }
 
+/// Connects with what proves who logs in. A token that the server does not take, though it should have lived on,
+/// is exchanged for another once.
+pub(crate) async fn proved<T, F>(
+    endpoint: &Endpoint,
+    connect: impl Fn(Proof) -> F,
+) -> Result<T, ImapError>
+where
+    F: Future<Output = Result<T, ImapError>>,
+{
+    let tokens = match &endpoint.credentials {
+        Credentials::Password(password) => return connect(Proof::Password(password.clone())).await,
+        Credentials::Tokens(tokens) => tokens,
+    };
+    let began = tokio::time::Instant::now();
+    let no_token = |error| without_token(endpoint, &error);
+    let token = tokens.token().await.map_err(no_token)?;
+    match connect(Proof::Token(token.clone())).await {
+        Err(error) if error.kind == Kind::Token && token.since() < began => {
+            let token = tokens.instead_of(&token).await.map_err(no_token)?;
+            connect(Proof::Token(token)).await
+        }
+        other => other,
+    }
+}
+
 impl Link {
-    /// Connects and logs in. A token that the server does not take, though it should have lived on, is
-    /// exchanged for another once.
+    /// Connects and logs in.
     ///
     /// # Errors
     /// When no connection comes about, or the login is refused.
     pub async fn open(endpoint: Arc<Endpoint>) -> Result<Self, ImapError> {
-        let tokens = match &endpoint.credentials {
-            Credentials::Password(password) => {
-                return Self::connect(Arc::clone(&endpoint), Proof::Password(password)).await;
-            }
-            Credentials::Tokens(tokens) => tokens,
-        };
-        let began = tokio::time::Instant::now();
-        let no_token = |error| without_token(&endpoint, &error);
-        let token = tokens.token().await.map_err(no_token)?;
-        match Self::connect(Arc::clone(&endpoint), Proof::Token(&token)).await {
-            Err(error) if error.kind == Kind::Token && token.since() < began => {
-                let token = tokens.instead_of(&token).await.map_err(no_token)?;
-                Self::connect(Arc::clone(&endpoint), Proof::Token(&token)).await
-            }
-            other => other,
-        }
+        let connect = |proof| Self::connect(Arc::clone(&endpoint), proof);
+        proved(&endpoint, connect).await
     }
 
-    pub(super) async fn login(&mut self, proof: Proof<'_>) -> Result<(), ImapError> {
+    pub(super) async fn login(&mut self, proof: Proof) -> Result<(), ImapError> {
         let before = std::mem::take(&mut self.capabilities);
         let finished = match proof {
-            Proof::Token(token) => self.login_by_token(&before, token).await?,
-            Proof::Password(password) => self.login_by_password(&before, password).await?,
+            Proof::Token(token) => self.login_by_token(&before, &token).await?,
+            Proof::Password(password) => self.login_by_password(&before, &password).await?,
         };
         match finished.end {
             End::Ok => {
@@ -197,7 +204,7 @@ impl Link {
         before: &Capabilities,
         token: &AccessToken,
     ) -> Result<Finished, ImapError> {
-        let Some(bearer) = Bearer::of(before) else {
+        let Some(bearer) = Bearer::of(|name| before.has(&format!("AUTH={name}"))) else {
             let text = "the server offers neither OAUTHBEARER nor XOAUTH2 on this connection; use tls = \"implicit\" or \"starttls\", or a password in place of the oauth section";
             return Err(self.error(Kind::NoToken, "login", text));
         };
@@ -311,6 +318,7 @@ mod tests {
             let endpoint = Endpoint {
                 meter: crate::imap::Meter::default(),
                 corner: Corner::Primary,
+                protocol: crate::imap::Protocol::Imap,
                 host: "imap.abc.example".to_owned(),
                 port: 993,
                 protection: Protection {

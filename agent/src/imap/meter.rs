@@ -30,7 +30,7 @@ impl Meter {
         }
     }
 
-    pub(super) fn count(&self, octets: usize) {
+    pub(crate) fn count(&self, octets: usize) {
         let octets = u64::try_from(octets).unwrap_or(u64::MAX);
         self.octets.fetch_add(octets, Ordering::Relaxed);
     }
@@ -50,7 +50,7 @@ impl Meter {
     }
 
     /// Waits until so many messages may cross.
-    pub(super) async fn turn(&self, messages: u32) {
+    pub(crate) async fn turn(&self, messages: u32) {
         let Some(rate) = self.messages_per_second else {
             return;
         };

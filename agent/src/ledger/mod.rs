@@ -10,6 +10,7 @@ mod folders;
 mod halts;
 mod in_step;
 mod limits;
+mod maildrop;
 mod messages;
 mod place;
 mod records;

@@ -161,4 +161,21 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    maildrop (triangle) {
+        triangle -> Text,
+        place -> Text,
+        uidvalidity -> BigInt,
+        uidnext -> BigInt,
+    }
+}
+
+diesel::table! {
+    maildrop_message (triangle, uid) {
+        triangle -> Text,
+        uidl -> Binary,
+        uid -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(message, folder, quarantine, renaming);

@@ -98,6 +98,8 @@ pub struct Side {
     pub gone: bool,
     /// Messages that cannot be copied and stay where they are, with no row: quarantined when they were read.
     pub unreadable: BTreeSet<u32>,
+    /// Whether size and date of a message are hints until it has been read (sources that speak POP3).
+    pub hinted: bool,
 }
 
 /// A folder of the source and its counterpart.
@@ -107,6 +109,23 @@ pub struct Pair {
     pub source: Option<Side>,
     /// On the target.
     pub target: Option<Side>,
+}
+
+impl Pair {
+    /// For a source that speaks POP3: what has been read is as long and as old as it was read. It has no flags, so
+    /// the target's are nobody's concern.
+    pub fn take_hints(&mut self) {
+        for side in [&mut self.source, &mut self.target].into_iter().flatten() {
+            for shown in Arc::make_mut(&mut side.shown) {
+                shown.flags = Flags::default();
+                if let Some(row) = side.rows.get(&shown.uid).filter(|_| side.hinted) {
+                    (shown.size, shown.date) = (row.size, row.date);
+                }
+            }
+            let rows = side.rows.values_mut().chain(side.stale.values_mut());
+            rows.for_each(|row| row.flags = Flags::default());
+        }
+    }
 }
 
 /// A message that vanished on the source; its copy stays.

@@ -6,7 +6,9 @@ use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::{Corner, Depth, Verdict};
 use serde::Serialize;
 
+use crate::config::TriangleConfig;
 use crate::error::AgentError;
+use crate::imap::Protocol;
 use crate::ledger::Halt;
 use crate::plan::mirror::Plan;
 
@@ -24,6 +26,9 @@ pub struct Document {
 pub struct TriangleReport {
     /// Its name.
     pub triangle: String,
+    /// What is spoken with the primary, where that is POP3: its INBOX alone is mirrored and compared, without flags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_protocol: Option<Protocol>,
     /// The verdict of a Tx.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
@@ -134,9 +139,11 @@ pub struct ErrorLine {
 impl TriangleReport {
     /// A report of nothing yet.
     #[must_use]
-    pub fn new(triangle: &str) -> Self {
+    pub fn new(triangle: &TriangleConfig) -> Self {
+        let protocol = triangle.primary.protocol;
         Self {
-            triangle: triangle.to_owned(),
+            triangle: triangle.name.clone(),
+            primary_protocol: (protocol != Protocol::Imap).then_some(protocol),
             ..Self::default()
         }
     }

@@ -7,6 +7,7 @@ use maildreieck_api_spec::vocabulary::Verdict;
 
 use super::Pending;
 use super::document::{Document, TriangleReport};
+use crate::imap::Protocol;
 
 /// Differences that are named one by one.
 const NAMED: usize = 10;
@@ -24,6 +25,12 @@ pub fn text(document: &Document) -> String {
 
 fn triangle_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
     writeln!(out, "{}", t.triangle)?;
+    if t.primary_protocol == Some(Protocol::Pop3) {
+        writeln!(
+            out,
+            "  the primary speaks POP3: of it the INBOX alone, without flags"
+        )?;
+    }
     if let Some(plan) = &t.plan {
         let copies: usize = plan.copies.values().map(Vec::len).sum();
         let sends: usize = plan.sends.values().map(Vec::len).sum();

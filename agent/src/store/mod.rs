@@ -194,6 +194,14 @@ impl Store {
             .is_some_and(|place| !place.damaged))
     }
 
+    /// Whether it says or has said anything of a member.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn knows(&self, member: &MemberId) -> Result<bool, StoreError> {
+        self.index.borrow_mut().knows(member)
+    }
+
     /// Records that a content cannot be read, so that putting it again stores it anew.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod kills;
 mod limits;
 mod mirror;
 mod oauth;
+mod pop3;
 mod proof;
 mod providers;
 mod refused;

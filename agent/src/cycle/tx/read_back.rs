@@ -52,6 +52,7 @@ impl Round<'_> {
             .say(format!("{}: reading back", self.triangle.name));
         (proved.primary, proved.broken_off) =
             self.read_back_account(Corner::Primary, depth).await?;
+        self.source_link.rest().await;
         (proved.standby, _) = self.read_back_account(Corner::Standby, depth).await?;
         let prove = move |store: &mut Store| {
             let now = clock::now_s();
@@ -115,7 +116,7 @@ impl Round<'_> {
             if known.is_empty() {
                 continue;
             }
-            link.open_mailbox(&folder.mailbox, false).await?;
+            link.open_mailbox(&folder.mailbox).await?;
             let size = |uid: &u32| there.get(uid).map_or(0, |size| u64::from(*size));
             let all = known.len();
             let uids: Vec<u32> = known
@@ -124,9 +125,10 @@ impl Round<'_> {
                 .take_while(|uid| left.take(size(uid)))
                 .collect();
             let broken_off = uids.len() < all;
+            let in_parts = link.reads_in_parts();
             let (large, uids): (Vec<u32>, Vec<u32>) = uids
                 .into_iter()
-                .partition(|uid| size(uid) >= u64::from(LARGE));
+                .partition(|uid| in_parts && size(uid) >= u64::from(LARGE));
             for uid in large {
                 let length = there.get(&uid).copied().unwrap_or(0);
                 let Some(content) = identify_large(link, uid, length).await? else {
@@ -157,7 +159,7 @@ impl Round<'_> {
                     let body = match link.next_body(&tag).await? {
                         BodyEvent::End => break,
                         BodyEvent::Body(body) => body,
-                        BodyEvent::Gone(_) | BodyEvent::Unequal(_) => continue,
+                        BodyEvent::Gone(_) | BodyEvent::Unreadable(..) => continue,
                     };
                     let at = Place {
                         folder: folder.known.id,

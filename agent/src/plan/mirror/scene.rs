@@ -203,10 +203,14 @@ impl<'a> Scene<'a> {
                 sizes.extend(unlinked.map(|(_, row)| row.size));
                 sizes.extend(target.stale.values().map(|row| row.size));
             }
+            // A hint rules nothing out.
+            let hinted = pair.source.as_ref().is_some_and(|source| source.hinted);
+            let any = hinted && !(sizes.is_empty() && self.vanished_shapes.is_empty());
             let wanted: Vec<u32> = new
                 .iter()
                 .filter(|s| {
-                    sizes.contains(&s.size) || self.vanished_shapes.contains(&(s.size, s.date))
+                    any || sizes.contains(&s.size)
+                        || self.vanished_shapes.contains(&(s.size, s.date))
                 })
                 .map(|s| s.uid)
                 .collect();

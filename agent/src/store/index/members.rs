@@ -8,7 +8,7 @@ use diesel::upsert::excluded;
 
 use super::super::error::{StoreError, sql};
 use super::super::event::{Event, Member, MemberState};
-use super::super::{ContentId, LogicalFolder};
+use super::super::{ContentId, LogicalFolder, MemberId};
 use super::{Index, Lookup, ROWS};
 
 diesel::table! {
@@ -31,6 +31,11 @@ struct MemberRow {
 }
 
 impl Index {
+    pub(crate) fn knows(&mut self, member: &MemberId) -> Result<bool, StoreError> {
+        let lookup = self.member_lookup(member);
+        Ok(self.member(&lookup)?.is_some())
+    }
+
     pub(super) fn put_events(&mut self, events: &[Event]) -> Result<(), StoreError> {
         let mut order: Vec<Lookup> = Vec::new();
         let mut states: HashMap<Lookup, Option<MemberState>> = HashMap::new();

@@ -174,6 +174,7 @@ impl Account {
             stale: BTreeMap::new(),
             gone: mailbox.is_none(),
             unreadable: BTreeSet::new(),
+            hinted: false,
         };
         let mails = mailbox.iter().flat_map(|m| &m.mails);
         let shown = mails.map(|(uid, mail)| Shown {

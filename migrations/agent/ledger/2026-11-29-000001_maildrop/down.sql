@@ -1,0 +1,2 @@
+DROP TABLE maildrop_message;
+DROP TABLE maildrop;
