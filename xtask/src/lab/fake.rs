@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::dovecot::PASSWORD;
+use super::listener::Listener;
 use super::names;
 
 mod wire;
@@ -282,10 +281,8 @@ struct State {
 /// A running fake server on a plain loopback port. Any user; the password is the laboratory's.
 #[derive(Debug)]
 pub struct Fake {
-    port: u16,
+    listener: Listener,
     state: Arc<Mutex<State>>,
-    closed: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Fake {
@@ -294,42 +291,23 @@ impl Fake {
     /// # Errors
     /// If no port can be had.
     pub fn start(script: Script) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .context("opening a port for a fake server")?;
-        let port = listener.local_addr()?.port();
         let state = Arc::new(Mutex::new(State {
             script,
             received: Vec::new(),
             streams: Vec::new(),
         }));
-        let closed = Arc::new(AtomicBool::new(false));
-        let (shared, told) = (Arc::clone(&state), Arc::clone(&closed));
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if told.load(Ordering::SeqCst) {
-                    return;
-                }
-                if let Ok(copy) = stream.try_clone() {
-                    lock(&shared).streams.push(copy);
-                }
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || {
-                    let _ = Connection::serve(stream, shared);
-                });
-            }
-        });
-        Ok(Self {
-            port,
-            state,
-            closed,
-            thread: Some(thread),
-        })
+        let shared = Arc::clone(&state);
+        let listener = Listener::start("a fake server", move |stream| {
+            lock(&shared).streams.push(stream.try_clone()?);
+            Connection::serve(stream, Arc::clone(&shared))
+        })?;
+        Ok(Self { listener, state })
     }
 
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.listener.port()
     }
 
     /// The commands so far, tags removed, literals as they came. Connections are mixed in the order of arrival.
@@ -360,11 +338,7 @@ impl Fake {
 
 impl Drop for Fake {
     fn drop(&mut self) {
-        self.closed.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.listener.close();
         for stream in lock(&self.state).streams.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }

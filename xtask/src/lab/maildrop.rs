@@ -5,14 +5,13 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::dovecot::PASSWORD;
+use super::listener::Listener;
 
 /// A message of a maildrop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,10 +73,8 @@ impl State {
 /// A running server; dropping it closes its door.
 #[derive(Debug)]
 pub struct Maildrop {
-    port: u16,
+    listener: Listener,
     state: Arc<Mutex<State>>,
-    closed: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Maildrop {
@@ -86,55 +83,25 @@ impl Maildrop {
     /// # Errors
     /// If no port can be had.
     pub fn start(state: State) -> Result<Self> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("opening a port for POP3")?;
-        let port = listener.local_addr()?.port();
-        let (state, closed) = (
-            Arc::new(Mutex::new(state)),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let (shared, told) = (Arc::clone(&state), Arc::clone(&closed));
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if told.load(Ordering::SeqCst) {
-                    return;
-                }
-                if let Ok(stream) = stream {
-                    let state = Arc::clone(&shared);
-                    std::thread::spawn(move || {
-                        let _ = serve(&stream, &state);
-                        let _ = stream.shutdown(Shutdown::Both);
-                    });
-                }
-            }
-        });
-        Ok(Self {
-            port,
-            state,
-            closed,
-            thread: Some(thread),
-        })
+        let state = Arc::new(Mutex::new(state));
+        let shared = Arc::clone(&state);
+        let listener = Listener::start("POP3", move |stream| {
+            let served = serve(&stream, &shared);
+            let _ = stream.shutdown(Shutdown::Both);
+            served
+        })?;
+        Ok(Self { listener, state })
     }
 
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.listener.port()
     }
 
     /// What it holds and says, to look at and to change.
     pub fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
-    }
-}
-
-impl Drop for Maildrop {
-    fn drop(&mut self) {
-        self.closed.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

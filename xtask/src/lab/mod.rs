@@ -10,6 +10,7 @@ pub mod delay;
 pub mod dovecot;
 pub mod fake;
 pub mod judge;
+mod listener;
 pub mod mail;
 pub mod maildrop;
 pub mod names;

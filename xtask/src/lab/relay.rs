@@ -3,20 +3,17 @@
 //! One connection in, one out, the commands passed through. It knows no queue: what LMTP refuses, it refuses.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
+
+use super::listener::Listener;
 
 /// A running relay; dropping it closes the door.
 #[derive(Debug)]
 pub struct Relay {
-    port: u16,
-    closed: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 impl Relay {
@@ -25,44 +22,14 @@ impl Relay {
     /// # Errors
     /// If no port can be had.
     pub fn start(lmtp_port: u16) -> Result<Self> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("opening a port for SMTP")?;
-        let port = listener.local_addr()?.port();
-        let closed = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&closed);
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if told.load(Ordering::SeqCst) {
-                    return;
-                }
-                if let Ok(stream) = stream {
-                    std::thread::spawn(move || {
-                        let _ = serve(stream, lmtp_port);
-                    });
-                }
-            }
-        });
-        Ok(Self {
-            port,
-            closed,
-            thread: Some(thread),
-        })
+        let listener = Listener::start("SMTP", move |stream| serve(stream, lmtp_port))?;
+        Ok(Self { listener })
     }
 
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.closed.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.listener.port()
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+
+use super::listener::Listener;
 
 /// The largest request that is read.
 const LARGEST_REQUEST: usize = 1 << 20;
@@ -33,10 +33,8 @@ struct State {
 /// A running token server.
 #[derive(Debug)]
 pub struct TokenServer {
-    port: u16,
+    listener: Listener,
     state: Arc<Mutex<State>>,
-    closed: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl TokenServer {
@@ -45,9 +43,6 @@ impl TokenServer {
     /// # Errors
     /// If no port can be had.
     pub fn start() -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .context("opening a port for a token server")?;
-        let port = listener.local_addr()?.port();
         let state = Arc::new(Mutex::new(State {
             refresh: BTreeMap::new(),
             access: BTreeMap::new(),
@@ -59,36 +54,21 @@ impl TokenServer {
             asked: Vec::new(),
             introspected: 0,
         }));
-        let closed = Arc::new(AtomicBool::new(false));
-        let (shared, told) = (Arc::clone(&state), Arc::clone(&closed));
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if told.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                // Whoever asks wrongly or goes away gets no answer.
-                std::thread::spawn(move || drop(serve(stream, &shared)));
-            }
-        });
-        Ok(Self {
-            port,
-            state,
-            closed,
-            thread: Some(thread),
-        })
+        let shared = Arc::clone(&state);
+        let listener = Listener::start("a token server", move |stream| serve(stream, &shared))?;
+        Ok(Self { listener, state })
     }
 
     /// Where access tokens are given.
     #[must_use]
     pub fn token_url(&self) -> String {
-        format!("http://127.0.0.1:{}/token", self.port)
+        format!("http://127.0.0.1:{}/token", self.listener.port())
     }
 
     /// Where it says whose a token is.
     #[must_use]
     pub fn introspection_url(&self) -> String {
-        format!("http://127.0.0.1:{}/introspect", self.port)
+        format!("http://127.0.0.1:{}/introspect", self.listener.port())
     }
 
     /// From now on this refresh token opens the mail of `user`.
@@ -134,17 +114,6 @@ impl TokenServer {
     #[must_use]
     pub fn introspected(&self) -> usize {
         lock(&self.state).introspected
-    }
-}
-
-impl Drop for TokenServer {
-    fn drop(&mut self) {
-        self.closed.store(true, Ordering::SeqCst);
-        // Wakes the listener.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
