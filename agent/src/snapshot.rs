@@ -624,8 +624,8 @@ mod tests {
         let mut look = |folders: &[Folder]| {
             let all = folders.iter().map(|f| (f.mailbox.clone(), f.clone()));
             let folders = Folders {
-                namespace: String::new(),
                 all: all.collect(),
+                ..Folders::default()
             };
             let seen = seen(&folders, &mut ledger, choice, Corner::Primary).unwrap();
             let there = seen.folders.iter();

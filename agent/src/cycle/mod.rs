@@ -22,7 +22,7 @@ use crate::clock;
 use crate::config::{Clients, Config, TriangleConfig};
 use crate::error::AgentError;
 use crate::execute::{Execution, SharedStore, Spares};
-use crate::imap::{Endpoint, Shapes};
+use crate::imap::{Endpoint, QuotaLeft, Shapes};
 use crate::ledger::{Batch, Ledger, StoredRow};
 use crate::plan::identity::{LogicalFolder, MemberId};
 use crate::plan::room::Room;
@@ -136,6 +136,8 @@ struct Round<'a> {
     /// What the target has room for, and whether it has been asked since something was sent there.
     room: Room,
     room_is_told: bool,
+    /// What was left of the target's quota when its folders were listed, until that is made use of.
+    quota: Option<QuotaLeft>,
     /// What the store lacks and the primary's budget has no room for.
     unfilled: Vec<StoredRow>,
     epoch: u32,
@@ -206,6 +208,7 @@ impl<'a> Round<'a> {
             short: false,
             room: Room::default(),
             room_is_told: false,
+            quota: None,
             unfilled: Vec::new(),
             epoch,
             cut: Cut::default(),
@@ -234,7 +237,7 @@ impl<'a> Round<'a> {
         let choice = self.choice();
         let place = self.source_link.endpoint().account();
         let number = |uidls: &[&[u8]]| self.site.number(choice.triangle, &place, uidls);
-        let target = async { Ok(self.target_link.imap()?.folders().await?) };
+        let target = async { Ok(self.target_link.imap()?.folders_and_quota().await?) };
         let (source, target) = tokio::try_join!(self.source_link.folders(number), target)?;
         {
             let mut ledger = self.site.ledger.borrow_mut();
@@ -244,6 +247,7 @@ impl<'a> Round<'a> {
             self.source = snapshot::seen(&source, &mut ledger, choice, Corner::Primary)?;
             self.target = snapshot::seen(&target, &mut ledger, choice, Corner::Standby)?;
         }
+        self.quota = Some(target.left);
         self.cut = Cut {
             primary: stands(&self.source),
             standby: stands(&self.target),

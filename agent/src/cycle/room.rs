@@ -8,7 +8,7 @@ use crate::plan::room::{Homeless, Room};
 use crate::report::Full;
 
 impl Round<'_> {
-    /// Asks what the standby has room for, where a plan sends something and nobody has asked since the last did.
+    /// Asks what the standby has room for, where a plan sends something, and nobody has asked since the last did.
     pub(super) async fn ask_room(&mut self, plan: &Plan) -> Result<(), AgentError> {
         let to = || plan.copies.keys().chain(plan.sends.keys());
         if self.room_is_told || to().next().is_none() {
@@ -20,7 +20,10 @@ impl Round<'_> {
         };
         let mailboxes: Vec<_> = to().filter_map(there).collect();
         let link = self.target_link.imap()?;
-        let left = link.quota_left().await?;
+        let left = match self.quota.take() {
+            Some(left) => left,
+            None => link.quota_left().await?,
+        };
         let limits = link.append_limits(&mailboxes).await?;
         let largest = link.append_limit();
         let limit = |folder: &LogicalFolder| {

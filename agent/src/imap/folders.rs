@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::error::{ImapError, Kind};
 use super::gmail;
 use super::link::{Link, in_folder};
+use super::room::{GETQUOTAROOT, QuotaLeft};
 use super::wire::{self, Mailbox, unescaped};
 
 /// Where a folder stands (RFC 9051, 6.3.11; RFC 7162, 3.1.7).
@@ -48,6 +49,8 @@ pub struct Folders {
     pub namespace: String,
     /// The folders.
     pub all: BTreeMap<Mailbox, Folder>,
+    /// What is left of the account's quota, where that was asked too.
+    pub left: QuotaLeft,
 }
 
 /// Commands sent at once: few enough that their answers can wait while they are written.
@@ -56,6 +59,16 @@ pub(super) const AT_ONCE: usize = 32;
 impl Link {
     /// All folders, each with its status.
     pub async fn folders(&mut self) -> Result<Folders, ImapError> {
+        self.folders_and(None).await
+    }
+
+    /// The same, and in the same round trip what is left of the account's quota.
+    pub async fn folders_and_quota(&mut self) -> Result<Folders, ImapError> {
+        let tag = self.capabilities.has("QUOTA").then(|| self.tag());
+        self.folders_and(tag).await
+    }
+
+    async fn folders_and(&mut self, quota: Option<String>) -> Result<Folders, ImapError> {
         let items = self.status_items();
         let mut line = "LIST \"\" \"*\"".to_owned();
         let mut wanted = Vec::new();
@@ -73,11 +86,13 @@ impl Link {
         }
         let (first, tag) = (self.tag(), self.tag());
         let asks = self.capabilities.has("NAMESPACE");
-        let ask = if asks {
-            format!("{first} NAMESPACE\r\n")
-        } else {
-            String::new()
-        };
+        let mut ask = String::new();
+        if asks {
+            ask.push_str(&format!("{first} NAMESPACE\r\n"));
+        }
+        if let Some(tag) = &quota {
+            ask.push_str(&format!("{tag} {GETQUOTAROOT} INBOX\r\n"));
+        }
         let asked = Instant::now();
         self.write("LIST", format!("{ask}{tag} {line}\r\n").as_bytes())
             .await?;
@@ -86,6 +101,11 @@ impl Link {
             let lines = self.raw_lines("NAMESPACE", &first).await?;
             let mut lines = lines.into_iter().flatten();
             namespace = lines.find_map(|line| wire::personal_namespace(&line));
+        }
+        let mut left = QuotaLeft::default();
+        if let Some(tag) = quota {
+            let lines = self.raw_lines(GETQUOTAROOT, &tag).await?;
+            left = QuotaLeft::told(lines.into_iter().flatten());
         }
         let mut folders = BTreeMap::new();
         let mut statuses = BTreeMap::new();
@@ -129,6 +149,7 @@ impl Link {
         Ok(Folders {
             namespace: namespace.unwrap_or_else(|| inferred(&folders)),
             all: folders,
+            left,
         })
     }
 

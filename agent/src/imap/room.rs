@@ -11,6 +11,9 @@ use super::folders::AT_ONCE;
 use super::link::Link;
 use super::wire::{self, Mailbox};
 
+/// The command that tells the quota of a mailbox (RFC 9208, 4.1.2).
+pub(super) const GETQUOTAROOT: &str = "GETQUOTAROOT";
+
 /// What is left of an account's quota, as it stands for its INBOX; `None` where nothing bounds it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QuotaLeft {
@@ -28,6 +31,13 @@ impl QuotaLeft {
             octets: least(self.octets, other.octets),
             messages: least(self.messages, other.messages),
         }
+    }
+
+    /// What the lines say that a question for a quota root is answered with.
+    pub(super) fn told(lines: impl Iterator<Item = String>) -> Self {
+        let resources = lines.flat_map(|line| wire::quota_resources(&line));
+        let left = resources.map(|(name, usage, limit)| Self::of(&name, usage, limit));
+        left.fold(Self::default(), Self::and)
     }
 
     /// One resource of a quota root: its name, its usage and its limit.
@@ -63,11 +73,9 @@ impl Link {
         if !self.capabilities.has("QUOTA") {
             return Ok(QuotaLeft::default());
         }
-        let answers = self.ask_raw("GETQUOTAROOT", vec!["GETQUOTAROOT INBOX".to_owned()]);
+        let answers = self.ask_raw(GETQUOTAROOT, vec![format!("{GETQUOTAROOT} INBOX")]);
         let lines = answers.await?.into_iter().flatten().flatten();
-        let resources = lines.flat_map(|line| wire::quota_resources(&line));
-        let left = resources.map(|(name, usage, limit)| QuotaLeft::of(&name, usage, limit));
-        Ok(left.fold(QuotaLeft::default(), QuotaLeft::and))
+        Ok(QuotaLeft::told(lines))
     }
 
     /// The largest message that each of these folders takes, octets, where the server has a limit of its own for

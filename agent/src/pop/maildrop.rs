@@ -109,8 +109,8 @@ impl Pop {
             refused: None,
         };
         Ok(Folders {
-            namespace: String::new(),
             all: BTreeMap::from([(mailbox, folder)]),
+            ..Folders::default()
         })
     }
 
