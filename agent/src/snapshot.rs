@@ -562,13 +562,44 @@ pub fn stood(
 /// Where the folders of an account stood at a moment.
 pub type Stands = BTreeMap<LogicalFolder, FolderStatus>;
 
-/// Where both accounts stood.
+/// Where both accounts stood, and what the primary held.
 #[derive(Debug, Clone, Default)]
 pub struct Cut {
     /// The primary.
     pub primary: Stands,
     /// The standby.
     pub standby: Stands,
+    /// What was listed of the primary, by folder and generation. A folder that was not listed held what the ledger knew
+    /// of it.
+    pub shown: BTreeMap<(FolderId, u32), Arc<[Shown]>>,
+}
+
+impl Cut {
+    /// A message of the primary as it was listed then.
+    #[must_use]
+    pub fn shown(&self, at: Place) -> Option<&Shown> {
+        let list = self.shown.get(&(at.folder, at.generation))?;
+        let index = list.binary_search_by_key(&at.uid, |shown| shown.uid);
+        list.get(index.ok()?)
+    }
+
+    /// Whether a folder of the primary was listed then.
+    #[must_use]
+    pub fn listed(&self, folder: FolderId) -> bool {
+        let mut of_folder = self.shown.range((folder, 0)..=(folder, u32::MAX));
+        of_folder.next().is_some()
+    }
+}
+
+/// What was listed of an account.
+#[must_use]
+pub fn shown(seen: &Seen) -> BTreeMap<(FolderId, u32), Arc<[Shown]>> {
+    let listed = seen.folders.values().filter_map(|folder| {
+        let listing = folder.listing.as_ref()?;
+        let known = &folder.known;
+        Some(((known.id, known.generation), Arc::clone(&listing.messages)))
+    });
+    listed.collect()
 }
 
 /// Where the folders of an account stand as they were seen.

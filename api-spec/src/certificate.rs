@@ -97,9 +97,13 @@ pub struct CutPoint {
 pub struct DifferenceCount {
     /// The class.
     pub class: Class,
-    /// The corner that differs from the primary, `standby` or `store`; some classes are of one of them alone
+    /// The corner that differs, `standby` or `store`, from the primary unless another is named; some classes are of one of them alone
     /// ([`Class::corners`]).
     pub corner: Corner,
+    /// The corner that it differs from where that is not the primary: what vanished there is missing in one of the two
+    /// others and in the other not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<Corner>,
     /// The folder.
     pub folder: FolderRef,
     /// Why it counts as explained, a reason of its class ([`Class::reasons`]); absent where it does not.

@@ -203,6 +203,7 @@ impl Round<'_> {
         }
         mirrored.pending = self.pending(waiting)?;
         mirrored.unfilled.clone_from(&self.unfilled);
+        mirrored.cut.shown = snapshot::shown(&self.source);
         let held = mirrored.halt.is_some() || stuck || mirrored.pending.is_some();
         // What was forgotten of a folder that is closed is remembered when it is open again.
         let open = self.source.closed.is_empty();

@@ -237,7 +237,15 @@ impl<'a> Round<'a> {
         let choice = self.choice();
         let place = self.source_link.endpoint().account();
         let number = |uidls: &[&[u8]]| self.site.number(choice.triangle, &place, uidls);
-        let target = async { Ok(self.target_link.imap()?.folders_and_quota().await?) };
+        let target = async {
+            let link = self.target_link.imap()?;
+            // A proof sends nothing.
+            Ok(if all {
+                link.folders().await?
+            } else {
+                link.folders_and_quota().await?
+            })
+        };
         let (source, target) = tokio::try_join!(self.source_link.folders(number), target)?;
         {
             let mut ledger = self.site.ledger.borrow_mut();
@@ -251,6 +259,7 @@ impl<'a> Round<'a> {
         self.cut = Cut {
             primary: stands(&self.source),
             standby: stands(&self.target),
+            shown: BTreeMap::new(),
         };
         if std::mem::take(&mut self.first) {
             let folders = self.source.folders.values();

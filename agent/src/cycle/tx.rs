@@ -4,12 +4,11 @@ mod certify;
 mod read_back;
 mod sight;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use maildreieck_api_spec::vocabulary::Depth;
 
-use self::sight::differences;
 use super::{Round, Site};
 use crate::clock;
 use crate::config::TriangleConfig;
@@ -90,16 +89,17 @@ impl Round<'_> {
         before: Option<Cut>,
         tx_at: DateTime<Utc>,
     ) -> Result<Proof, AgentError> {
-        let mirrored = before.is_some();
-        let primary = before.map_or_else(|| self.cut.primary.clone(), |cut| cut.primary);
+        let primary = before.map(|cut| (cut.primary, cut.shown));
+        self.know_everything().await?;
+        let (primary, shown) =
+            primary.unwrap_or_else(|| (self.cut.primary.clone(), snapshot::shown(&self.source)));
         let cut = Cut {
             primary,
             standby: self.cut.standby.clone(),
+            shown,
         };
-        self.know_everything().await?;
         let proved = self.read_back(depth).await?;
-        let mut sight = self.sight(&cut, mirrored, &proved).await?;
-        let mut differences = differences(&sight, depth);
+        let (mut corners, mut differences) = self.compare(&cut, &proved, depth).await?;
         // A difference counts only if a second look after the last listing confirms it. What is counted and
         // what differs is of one look: figures of another would contradict the differences.
         let mut before = Vec::new();
@@ -109,8 +109,8 @@ impl Round<'_> {
             }
             self.look_again(true).await?;
             self.know_everything().await?;
-            sight = self.sight(&cut, mirrored, &proved).await?;
-            before = std::mem::replace(&mut differences, self::differences(&sight, depth));
+            before = differences;
+            (corners, differences) = self.compare(&cut, &proved, depth).await?;
         }
         differences.extend(left_out(&self.source.left_out));
         differences.sort();
@@ -119,7 +119,7 @@ impl Round<'_> {
             depth,
             tx_at,
             &cut,
-            &sight,
+            &corners,
             differences,
             &proved,
         )
@@ -189,13 +189,18 @@ impl Round<'_> {
     }
 }
 
-/// Whether the look before showed all that nothing explains now.
+/// Whether the look before showed all that nothing explains now, each as often.
 fn confirmed(before: &[Difference], now: &[Difference]) -> bool {
-    let key = |d: &Difference| (d.class, d.folder.clone(), d.corner, d.content);
-    let before: BTreeSet<_> = before.iter().map(key).collect();
-    now.iter()
-        .filter(|d| d.reason.is_none())
-        .all(|d| before.contains(&key(d)))
+    let mut shown: BTreeMap<_, u64> = BTreeMap::new();
+    let key = |d: &Difference| (d.class, d.folder.clone(), d.corner, d.against, d.content);
+    for difference in before {
+        *shown.entry(key(difference)).or_default() += difference.count;
+    }
+    now.iter().filter(|d| d.reason.is_none()).all(|d| {
+        let left = shown.get_mut(&key(d));
+        let left = left.and_then(|left| Some((left.checked_sub(d.count)?, left)));
+        left.map(|(rest, left)| *left = rest).is_some()
+    })
 }
 
 #[cfg(test)]
@@ -210,6 +215,7 @@ mod tests {
             class: Class::MissingAtPrimary,
             folder: LogicalFolder::from_stored("INBOX"),
             corner: Corner::Standby,
+            against: None,
             content: Some(ContentId::of(octets.as_bytes())),
             uid: None,
             count: 1,
@@ -224,6 +230,12 @@ mod tests {
         // Gone meanwhile, still there, another one.
         assert!(confirmed(&[a.clone(), b.clone()], &[]));
         assert!(confirmed(&[a.clone(), b.clone()], &[a.clone(), explained]));
-        assert!(!confirmed(&[a], &[b]));
+        assert!(!confirmed(std::slice::from_ref(&a), &[b]));
+        // Once is not twice.
+        assert!(!confirmed(
+            std::slice::from_ref(&a),
+            &[a.clone(), a.clone()]
+        ));
+        assert!(confirmed(&[a.clone(), a.clone()], &[a.clone(), a]));
     }
 }

@@ -170,6 +170,15 @@ impl Flags {
             .chain(self.keywords.iter().map(Keyword::as_str))
     }
 
+    /// What is the same for flags that differ in the case of keywords alone.
+    #[must_use]
+    pub fn folded(&self) -> (u8, Vec<String>) {
+        let folded = self.keywords.iter().map(|k| k.0.to_ascii_lowercase());
+        let mut folded: Vec<String> = folded.collect();
+        folded.sort_unstable();
+        (self.system, folded)
+    }
+
     /// The keywords.
     #[must_use]
     pub fn keywords(&self) -> &[Keyword] {

@@ -151,6 +151,7 @@ mod tests {
             uid: 1,
             copy: None,
             late: false,
+            gone: None,
             preexisting: false,
             quarantine: None,
             verified_at: None,

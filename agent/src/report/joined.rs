@@ -14,12 +14,8 @@ use proptest::prelude::*;
 use super::figures::{coverage, figures, folder_ref};
 use super::spool::Spool;
 use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder};
-use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume, left_out};
+use crate::plan::reconcile::{self, Difference, Entry, Explanations, Gone, left_out};
 
-type Compare = fn(&[Entry], Corner, &[Entry], &Explanations) -> Vec<Difference>;
-
-const COMPARE: Compare = compare;
-const COMPARE_VOLUME: Compare = compare_volume;
 const KEY: [u8; 32] = [7; 32];
 
 fn tx_at() -> DateTime<Utc> {
@@ -57,7 +53,8 @@ fn certificate(
         .collect();
     let mut counts = BTreeMap::new();
     for d in differences {
-        let key = (d.class, d.corner, folder_ref(&d.folder, &KEY), d.reason);
+        let folder = folder_ref(&d.folder, &KEY);
+        let key = (d.class, d.corner, d.against, folder, d.reason);
         *counts.entry(key).or_insert(0) += d.count;
     }
     let inbox = folder_ref(&LogicalFolder::from_stored("INBOX"), &KEY);
@@ -91,13 +88,16 @@ fn certificate(
         folders,
         differences: counts
             .into_iter()
-            .map(|((class, corner, folder, reason), count)| DifferenceCount {
-                class,
-                corner,
-                folder,
-                reason,
-                count,
-            })
+            .map(
+                |((class, corner, against, folder, reason), count)| DifferenceCount {
+                    class,
+                    corner,
+                    against,
+                    folder,
+                    reason,
+                    count,
+                },
+            )
             .collect(),
         repairs: vec![],
         new_tombstones: 0,
@@ -122,13 +122,14 @@ fn content() -> impl Strategy<Value = ContentId> {
 prop_compose! {
     fn entry()(
         folder in folder(), content in content(), date in 0_i64..2, seen in any::<bool>(), late in prop::bool::weighted(0.1),
+        gone in prop::option::weighted(0.2, prop_oneof![Just(Gone::Late), any::<bool>().prop_map(|ordinary| Gone::Before { ordinary })]),
         preexisting in prop::bool::weighted(0.1), aside in prop::option::weighted(0.1, any::<(bool, bool)>()),
         uid in 1_u32..6, copy in prop::option::of(1_u32..6), proved in prop::option::weighted(0.9, -1_000_i64..10),
     ) -> Entry {
         let class = |quarantined| if quarantined { Class::Quarantined } else { Class::DoesNotStay };
         Entry {
             folder, content, date: InternalDate(date), flags: if seen { "\\Seen" } else { "" }.parse().unwrap(),
-            size: 10, uid, copy, late, preexisting, quarantine: aside.map(|(quarantined, over)| (class(quarantined), over)),
+            size: 10, uid, copy, late, gone, preexisting, quarantine: aside.map(|(quarantined, over)| (class(quarantined), over)),
             // The last of them by a clock that was set back since.
             verified_at: proved.map(|after| tx_at().timestamp() + after),
         }
@@ -145,6 +146,7 @@ fn stored(entries: Vec<Entry>, verified_at: Option<i64>) -> Vec<Entry> {
         uid: 0,
         copy: None,
         late: false,
+        gone: None,
         preexisting: false,
         quarantine: None,
         verified_at,
@@ -154,10 +156,9 @@ fn stored(entries: Vec<Entry>, verified_at: Option<i64>) -> Vec<Entry> {
 }
 
 fn explanations() -> impl Strategy<Value = Explanations> {
-    let some = || prop::collection::vec((folder(), content(), any::<bool>()), 0..4);
-    (some(), some()).prop_map(|(tombstones, vanished)| Explanations {
+    let some = prop::collection::vec((folder(), content(), any::<bool>()), 0..4);
+    some.prop_map(|tombstones| Explanations {
         tombstones,
-        vanished,
         ..Explanations::default()
     })
 }
@@ -175,19 +176,21 @@ proptest! {
                 corner.splice(.., primary.iter().cloned());
             }
         }
+        // Only the primary has what is gone.
+        standby.iter_mut().for_each(|entry| entry.gone = None);
         let store = stored(store, store_proved.then_some(tx_at().timestamp()));
-        let how = if depth == Depth::Volume { COMPARE_VOLUME } else { COMPARE };
-        let mut found = how(&primary, Corner::Standby, &standby, &explanations);
-        let of_store = Explanations { tombstones: vec![], ..explanations };
-        found.extend(how(&primary, Corner::Store, &store, &of_store));
+        let mut corners = reconcile::Corners { primary, standby, store };
+        let mut found = corners.compare(&explanations, depth);
         found.extend(left_out(&[(LogicalFolder::from_stored("\\Junk"), 3)]));
-        let proof = certificate([&primary, &standby, &store], &found, depth, read_now);
+        let entries = [&corners.primary[..], &corners.standby, &corners.store];
+        let proof = certificate(entries, &found, depth, read_now);
         prop_assert_eq!(proof.contradictions(), vec![], "{:#?}", proof);
     }
 
     /// One message more or fewer in a corner, and nobody says so: the check sees it.
     #[test]
-    fn what_is_not_said_is_seen(primary in prop::collection::vec(entry(), 1..12), at in any::<prop::sample::Index>()) {
+    fn what_is_not_said_is_seen(mut primary in prop::collection::vec(entry(), 1..12), at in any::<prop::sample::Index>()) {
+        primary.iter_mut().for_each(|entry| entry.gone = None);
         let mut fewer = primary.clone();
         fewer.remove(at.index(primary.len()));
         for corners in [[&primary[..], &fewer, &primary], [&primary, &primary, &fewer], [&fewer, &primary, &primary]] {
@@ -208,6 +211,7 @@ fn a_tx_whose_clock_was_set_back_is_reported_in_order() {
         uid: 1,
         copy: None,
         late: false,
+        gone: None,
         preexisting: false,
         quarantine: None,
         verified_at: Some(tx_at().timestamp() + after),

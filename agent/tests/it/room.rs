@@ -208,7 +208,7 @@ fn a_message_above_the_limit_is_put_aside_unsent() {
 }
 
 #[test]
-fn a_quota_is_asked_once_and_only_where_something_is_sent() {
+fn a_quota_is_asked_in_the_round_trip_that_lists_the_folders() {
     // A root that cannot be understood bounds nothing.
     let answer = Action::send(
         "* QUOTAROOT INBOX \"\"\r\n* QUOTA \"\" (STORAGE 1 none)\r\n{tag} OK done\r\n",
@@ -219,8 +219,14 @@ fn a_quota_is_asked_once_and_only_where_something_is_sent() {
     assert_eq!(agent(dir.path(), &["once"]).exits(0).sent(), 4);
     assert_eq!(agent(dir.path(), &["once"]).exits(0).sent(), 0);
     let received = standby.received();
-    let asked = received.iter().filter(|c| c.starts_with("GETQUOTAROOT"));
-    assert_eq!(asked.count(), 1);
+    // Once for each mirror; a proof sends nothing.
+    let asked = received
+        .windows(2)
+        .filter(|two| two[0].starts_with("GETQUOTAROOT"));
+    let listing = asked
+        .map(|two| two[1].starts_with("LIST"))
+        .collect::<Vec<_>>();
+    assert_eq!(listing, [true, true]);
     // Nor does a refusal.
     let script = can("QUOTA").on("GETQUOTAROOT", &[Action::no("[NOPERM] not you")]);
     let standby = Fake::start(script).unwrap();

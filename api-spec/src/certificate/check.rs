@@ -48,6 +48,7 @@ impl Certificate {
             if self.depth != Depth::Volume && self.verdict != Verdict::Unproven {
                 self.check_corner(Corner::Standby, &mut found);
                 self.check_corner(Corner::Store, &mut found);
+                self.check_pair(&mut found);
                 self.check_cut(&mut found);
             }
             self.check_coverage(&mut found);

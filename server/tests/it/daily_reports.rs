@@ -131,7 +131,7 @@ both! {
         app.tick().await;
         deliver(&app, &business, due, |proof| {
             let folder = |name: &str| FolderRef(name.to_owned());
-            let found = |class, corner, name, reason, count| DifferenceCount { class, corner, folder: folder(name), reason, count };
+            let found = |class, corner, name, reason, count| DifferenceCount { class, corner, against: None, folder: folder(name), reason, count };
             proof.differences = vec![
                 found(Class::MissingInStore, Corner::Store, "inbox", None, 2),
                 found(Class::MissingInStore, Corner::Store, "sent", None, 1),

@@ -46,6 +46,7 @@ both! {
         let agent = app.agent(&refreshed(&app, &business).await).await;
         let mut proof = business.certificate(due);
         proof.differences.push(DifferenceCount {
+            against: None,
             class: Class::MissingAtStandby,
             corner: Corner::Standby,
             folder: FolderRef("inbox".to_owned()),
@@ -159,6 +160,7 @@ both! {
         }
         proof.coverage[1].content_verified += 1;
         proof.differences.push(DifferenceCount {
+            against: None,
             class: Class::Preexisting,
             corner: Corner::Standby,
             folder: FolderRef("inbox".to_owned()),

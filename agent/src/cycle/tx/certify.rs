@@ -10,13 +10,12 @@ use maildreieck_api_spec::certificate::{
 use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction};
 
 use super::read_back::Proved;
-use super::sight::Sight;
 use crate::clock;
 use crate::cycle::Round;
 use crate::error::AgentError;
 use crate::ledger::RepairRow;
 use crate::plan::identity::LogicalFolder;
-use crate::plan::reconcile::Difference;
+use crate::plan::reconcile::{self, Difference};
 use crate::report::Proof;
 use crate::report::figures::{coverage, figures, folder_ref};
 use crate::snapshot::{Cut, Seen};
@@ -32,7 +31,7 @@ impl Round<'_> {
         depth: Depth,
         tx_at: DateTime<Utc>,
         cut: &Cut,
-        sight: &Sight,
+        corners: &reconcile::Corners,
         differences: Vec<Difference>,
         proved: &Proved,
     ) -> Result<Proof, AgentError> {
@@ -44,9 +43,9 @@ impl Round<'_> {
         let new_tombstones = ledger.new_tombstones(name, state.last_tx_at.unwrap_or(0))?;
         let now_at = clock::now().max(tx_at);
         let mut coverage = [
-            (Corner::Primary, &sight.primary, proved.primary),
-            (Corner::Standby, &sight.standby, proved.standby),
-            (Corner::Store, &sight.store, proved.store),
+            (Corner::Primary, &corners.primary, proved.primary),
+            (Corner::Standby, &corners.standby, proved.standby),
+            (Corner::Store, &corners.store, proved.store),
         ]
         .map(|(corner, entries, now)| coverage(corner, entries, depth, now, now_at))
         .to_vec();
@@ -57,9 +56,9 @@ impl Round<'_> {
         if let Some(primary) = coverage.first_mut() {
             primary.whole &= depth != Depth::Content || !proved.broken_off;
         }
-        let (primary, mut primary_folders) = figures(&sight.primary, key);
-        let (standby, mut standby_folders) = figures(&sight.standby, key);
-        let (store, mut store_folders) = figures(&sight.store, key);
+        let (primary, mut primary_folders) = figures(&corners.primary, key);
+        let (standby, mut standby_folders) = figures(&corners.standby, key);
+        let (store, mut store_folders) = figures(&corners.store, key);
         let names: BTreeSet<LogicalFolder> = primary_folders
             .keys()
             .chain(standby_folders.keys())
@@ -147,19 +146,23 @@ fn cut_points(cut: &Cut, key: &[u8; 32]) -> Vec<CutPoint> {
 fn count_differences(differences: &[Difference], key: &[u8; 32]) -> Vec<DifferenceCount> {
     let mut counts = BTreeMap::new();
     for d in differences {
+        let folder = folder_ref(&d.folder, key);
         *counts
-            .entry((d.class, d.corner, folder_ref(&d.folder, key), d.reason))
+            .entry((d.class, d.corner, d.against, folder, d.reason))
             .or_insert(0) += d.count;
     }
     counts
         .into_iter()
-        .map(|((class, corner, folder, reason), count)| DifferenceCount {
-            class,
-            corner,
-            folder,
-            reason,
-            count,
-        })
+        .map(
+            |((class, corner, against, folder, reason), count)| DifferenceCount {
+                class,
+                corner,
+                against,
+                folder,
+                reason,
+                count,
+            },
+        )
         .collect()
 }
 
@@ -231,6 +234,7 @@ mod tests {
             let cut = Cut {
                 primary: Stands::from([(LogicalFolder::from_stored("INBOX"), stood)]),
                 standby: Stands::new(),
+                shown: BTreeMap::new(),
             };
             cut_points(&cut, &[7; 32]).first().unwrap().highestmodseq
         };

@@ -1,6 +1,6 @@
 //! The three corners as entries, and what they differ by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use maildreieck_api_spec::vocabulary::{Class, Corner, Depth};
 
@@ -9,122 +9,97 @@ use crate::clock;
 use crate::cycle::Round;
 use crate::error::AgentError;
 use crate::ledger::Quarantined;
-use crate::plan::guard::{History, Lost};
+use crate::plan::guard::Lost;
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::names::excluded;
-use crate::plan::reconcile::{Difference, Entry, Explanations, compare, compare_volume, waits};
-use crate::plan::view::{FolderId, Origin, Place, Side, Tombstone, View};
+use crate::plan::reconcile::{
+    Corners, Difference, Entry, Explanations, Gone, unreadable_content, waits,
+};
+use crate::plan::view::{FolderId, Origin, Place, Row, Shown, Side, Tombstone, View};
 use crate::snapshot::{Cut, Stands};
+use crate::store::Member;
 
 /// How long a quarantine explains a difference, seconds.
 const QUARANTINE_GRACE_S: i64 = 3 * 86_400;
 
-/// The three corners as entries.
-#[derive(Default)]
-pub(super) struct Sight {
-    /// Messages of the primary that wait for a budget and have not been read, by folder.
-    unread: BTreeMap<LogicalFolder, u64>,
-    /// What the store has lost and gets again when a budget has room for it.
-    unfilled: BTreeSet<ContentId>,
-    pub primary: Vec<Entry>,
-    pub standby: Vec<Entry>,
-    pub store: Vec<Entry>,
-    explanations: Explanations,
-}
-
 impl Round<'_> {
-    pub(super) async fn sight(
+    /// The corners as they are listed now, the primary as it was at the cut, and what they differ by.
+    pub(super) async fn compare(
         &mut self,
         cut: &Cut,
-        mirrored: bool,
         proved: &Proved,
-    ) -> Result<Sight, AgentError> {
+        depth: Depth,
+    ) -> Result<(Corners, Vec<Difference>), AgentError> {
         let view = self.full_view()?;
-        let mut sight = Sight {
-            unfilled: self.unfilled.iter().map(|row| row.content).collect(),
-            ..Sight::default()
+        let mut corners = Corners {
+            store: self.stored(proved).await?,
+            ..Corners::default()
         };
-        let mut vanished = Vec::new();
-        let known = view.known_on_source;
+        let mut waiting = Vec::new();
         for (name, pair) in &view.pairs {
             if let Some(side) = &pair.source {
-                let quarantine = self
-                    .site
-                    .ledger
-                    .borrow_mut()
-                    .quarantined(side.folder, side.generation)?;
-                let shown = shown_rows(side);
-                if self.short {
-                    let unread = unread(name, side, &cut.primary);
-                    sight
-                        .unread
-                        .extend(unread.map(|count| (name.clone(), count)));
-                }
-                vanished.extend(
-                    side.rows
-                        .iter()
-                        .filter(|(uid, _)| !shown.contains(uid))
-                        .map(|(_, r)| (name.clone(), r.content)),
-                );
-                vanished.extend(side.stale.values().map(|r| (name.clone(), r.content)));
-                sight.primary.extend(source_entries(
+                let target = pair.target.as_ref().map(|target| target.folder);
+                let mut ledger = self.site.ledger.borrow_mut();
+                let primary = Primary {
                     name,
                     side,
-                    pair.target.as_ref().map(|target| target.folder),
-                    &cut.primary,
-                    &quarantine,
-                    mirrored,
-                    self.short,
-                ));
+                    target,
+                    cut,
+                    quarantine: ledger.quarantined(side.folder, side.generation)?,
+                    short: self.short,
+                };
+                let unread = primary.unread();
+                waiting.extend(unread.map(|count| (name.clone(), count)));
+                corners.primary.extend(primary.entries());
             }
             if let Some(side) = &pair.target {
-                sight
-                    .standby
-                    .extend(target_entries(name, side, &cut.standby));
+                let entries = target_entries(name, side, &cut.standby);
+                corners.standby.extend(entries);
             }
         }
-        // Of an ended generation only what is not shown again has vanished.
-        let mut here: BTreeMap<(LogicalFolder, ContentId), u64> = BTreeMap::new();
-        for entry in &sight.primary {
-            *here
-                .entry((entry.folder.clone(), entry.content))
-                .or_default() += 1;
-        }
-        let stale_only = |v: &(LogicalFolder, ContentId)| match here.get_mut(v) {
-            Some(left)
-                if *left > 0
-                    && view
-                        .pairs
-                        .get(&v.0)
-                        .and_then(|p| p.source.as_ref())
-                        .is_some_and(|s| !s.stale.is_empty()) =>
-            {
-                *left -= 1;
-                false
-            }
-            _ => true,
-        };
-        let mut stale_only = stale_only;
-        vanished.retain(|v| stale_only(v));
-        let lost = Lost {
-            vanished: u64::try_from(vanished.len()).unwrap_or(u64::MAX),
-            put_back: 0,
-        };
-        let ordinary =
-            view.pop_delete || !self.triangle.guard.holds(lost, History::default(), known);
-        sight.explanations = Explanations {
+        self.judge_losses(&view, &mut corners.primary)?;
+        let explanations = Explanations {
             tombstones: view
                 .tombstones
                 .iter()
                 .map(|t| (lies_in(t, &view).clone(), t.content, t.moved))
                 .collect(),
-            vanished: vanished
-                .into_iter()
-                .map(|(folder, content)| (folder, content, ordinary))
-                .collect(),
-            refused_keywords: view.refused_keywords.clone(),
-            equivalent: view.equivalent.clone(),
+            refused_keywords: view.refused_keywords,
+            equivalent: view.equivalent,
+            unfilled: self.unfilled.iter().map(|row| row.content).collect(),
         };
+        let mut found = corners.compare(&explanations, depth);
+        for (folder, count) in waiting {
+            found.extend(
+                [Corner::Standby, Corner::Store].map(|corner| waits(&folder, corner, count)),
+            );
+        }
+        found.sort();
+        Ok((corners, found))
+    }
+
+    /// Says of what the primary lost before the cut whether it is ordinary.
+    fn judge_losses(&self, view: &View, primary: &mut [Entry]) -> Result<(), AgentError> {
+        let lost = primary.iter_mut().filter_map(|e| e.gone.as_mut());
+        let mut lost: Vec<&mut Gone> = lost.filter(|gone| **gone != Gone::Late).collect();
+        let vanished = Lost {
+            vanished: u64::try_from(lost.len()).unwrap_or(u64::MAX),
+            put_back: 0,
+        };
+        let history = {
+            let mut ledger = self.site.ledger.borrow_mut();
+            ledger.history(&self.triangle.name, clock::now_s())?
+        };
+        let guard = self.triangle.guard;
+        let ordinary = view.pop_delete || !guard.holds(vanished, history, view.known_on_source);
+        for gone in &mut lost {
+            **gone = Gone::Before { ordinary };
+        }
+        Ok(())
+    }
+
+    /// V(store), from the store's own records.
+    async fn stored(&self, proved: &Proved) -> Result<Vec<Entry>, AgentError> {
         let triangle = self.triangle.name.clone();
         let members = self
             .site
@@ -135,29 +110,27 @@ impl Round<'_> {
         let closed = |folder: &LogicalFolder| {
             self.source.closed.contains_key(folder) || self.target.closed.contains_key(folder)
         };
-        sight.store = members
-            .into_iter()
-            .filter(|m| {
-                m.tombstone.is_none()
-                    && !proved.damaged.contains(&m.content)
-                    && !excluded(&m.folder, exclude)
-                    && !closed(&m.folder)
-            })
-            .map(|m| Entry {
-                folder: m.folder,
-                content: m.content,
-                date: m.date,
-                flags: m.flags,
-                size: m.size,
-                uid: 0,
-                copy: None,
-                late: false,
-                preexisting: false,
-                quarantine: None,
-                verified_at: proved.store_oldest,
-            })
-            .collect();
-        Ok(sight)
+        let entries = members.into_iter().filter(|m| {
+            m.tombstone.is_none()
+                && !proved.damaged.contains(&m.content)
+                && !excluded(&m.folder, exclude)
+                && !closed(&m.folder)
+        });
+        let entry = |m: Member| Entry {
+            folder: m.folder,
+            content: m.content,
+            date: m.date,
+            flags: m.flags,
+            size: m.size,
+            uid: 0,
+            copy: None,
+            late: false,
+            gone: None,
+            preexisting: false,
+            quarantine: None,
+            verified_at: proved.store_oldest,
+        };
+        Ok(entries.map(entry).collect())
     }
 }
 
@@ -176,10 +149,6 @@ fn lies_in<'a>(tombstone: &'a Tombstone, view: &'a View) -> &'a LogicalFolder {
     there.map_or(&tombstone.folder, |(name, _)| name)
 }
 
-fn shown_rows(side: &Side) -> BTreeSet<u32> {
-    side.shown.iter().map(|s| s.uid).collect()
-}
-
 /// Whether a UID came after the cut; a folder that was not there then is new as a whole.
 fn is_late(stands: &Stands, name: &LogicalFolder, side: &Side, uid: u32) -> bool {
     stands
@@ -187,72 +156,137 @@ fn is_late(stands: &Stands, name: &LogicalFolder, side: &Side, uid: u32) -> bool
         .is_none_or(|stood| stood.uidvalidity == side.uidvalidity && uid >= stood.uidnext)
 }
 
-/// Messages that were there at the cut and have not been read.
-fn unread(name: &LogicalFolder, side: &Side, cut: &Stands) -> Option<u64> {
-    let unread = side.shown.iter().filter(|shown| {
-        !side.rows.contains_key(&shown.uid)
-            && !side.unreadable.contains(&shown.uid)
-            && !is_late(cut, name, side, shown.uid)
-    });
-    let count = u64::try_from(unread.count()).unwrap_or(u64::MAX);
-    (count > 0).then_some(count)
+/// A folder of the primary.
+struct Primary<'a> {
+    name: &'a LogicalFolder,
+    side: &'a Side,
+    /// Where its copies are.
+    target: Option<FolderId>,
+    cut: &'a Cut,
+    quarantine: Vec<Quarantined>,
+    /// Whether mail waits for a budget.
+    short: bool,
 }
 
-fn source_entries(
-    name: &LogicalFolder,
-    side: &Side,
-    target: Option<FolderId>,
-    cut: &Stands,
-    quarantine: &[Quarantined],
-    mirrored: bool,
-    short: bool,
-) -> Vec<Entry> {
-    let now = clock::now_s();
-    let aside = |uid: u32| {
-        let found = quarantine.iter().find(|q| q.at.uid == uid)?;
-        Some((found.class, now - found.since > QUARANTINE_GRACE_S))
-    };
-    side.shown
-        .iter()
-        .filter_map(|shown| {
-            let late = is_late(cut, name, side, shown.uid);
-            let entry = |content, copy| Entry {
-                folder: name.clone(),
-                content,
-                date: shown.date,
-                flags: shown.flags.clone(),
-                size: shown.size,
-                uid: shown.uid,
-                copy,
-                late,
-                preexisting: false,
-                quarantine: aside(shown.uid),
-                verified_at: None,
-            };
-            match side.rows.get(&shown.uid) {
-                Some(row) => {
-                    let copy_here = row.copy.filter(|c| Some(c.folder) == target);
-                    let mut entry = entry(row.content, copy_here.map(|c| c.uid));
-                    entry.verified_at = row.verified_at;
-                    if short && row.copy.is_none() {
-                        entry.quarantine = entry.quarantine.or(Some((Class::Pending, false)));
-                    }
-                    if mirrored && !row.flags.same(&shown.flags) {
-                        // Changed after the mirror that came before: the flags of the cut count.
-                        entry.flags = row.flags.clone();
-                    }
-                    Some(entry)
-                }
-                // It cannot be read: what it is nobody knows, and nothing equals it.
-                None if side.unreadable.contains(&shown.uid) => Some(entry(
-                    ContentId::of(format!("unreadable {name} {}", shown.uid).as_bytes()),
-                    None,
-                )),
-                // Arrived between two steps of this Tx, or waits for a budget.
-                None => None,
+impl Primary<'_> {
+    fn is_late(&self, uid: u32) -> bool {
+        is_late(&self.cut.primary, self.name, self.side, uid)
+    }
+
+    /// Messages that were there at the cut and wait for a budget.
+    fn unread(&self) -> Option<u64> {
+        let unread = self.side.shown.iter().filter(|shown| {
+            !self.side.rows.contains_key(&shown.uid)
+                && !self.side.unreadable.contains(&shown.uid)
+                && !self.is_late(shown.uid)
+        });
+        let count = u64::try_from(unread.count()).unwrap_or(u64::MAX);
+        (self.short && count > 0).then_some(count)
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let side = self.side;
+        let shown = side.shown.iter().filter_map(|shown| self.entry(shown));
+        let mut entries: Vec<Entry> = shown.collect();
+        let there = |uid: &u32| side.shown.binary_search_by_key(uid, |s| s.uid).is_ok();
+        let gone = side.rows.iter().filter(|(uid, _)| !there(uid));
+        let mut gone: Vec<Entry> = gone
+            .map(|(uid, row)| self.gone(side.generation, *uid, row))
+            .collect();
+        // Of an ended generation only what is not shown again is gone.
+        let mut again: BTreeMap<ContentId, u64> = BTreeMap::new();
+        for entry in entries.iter().filter(|_| !side.stale.is_empty()) {
+            *again.entry(entry.content).or_default() += 1;
+        }
+        for ((generation, uid), row) in &side.stale {
+            match again.get_mut(&row.content) {
+                Some(left) if *left > 0 => *left -= 1,
+                _ => gone.push(self.gone(*generation, *uid, row)),
             }
-        })
-        .collect()
+        }
+        entries.append(&mut gone);
+        entries
+    }
+
+    fn copy_of(&self, row: &Row) -> Option<u32> {
+        let here = row.copy.filter(|copy| Some(copy.folder) == self.target);
+        here.map(|copy| copy.uid)
+    }
+
+    fn entry(&self, shown: &Shown) -> Option<Entry> {
+        let side = self.side;
+        let quarantine = self.quarantine.iter().find(|q| q.at.uid == shown.uid);
+        let since = |q: &Quarantined| clock::now_s() - q.since > QUARANTINE_GRACE_S;
+        let mut entry = Entry {
+            folder: self.name.clone(),
+            content: unreadable_content(self.name, shown.uid),
+            date: shown.date,
+            flags: shown.flags.clone(),
+            size: shown.size,
+            uid: shown.uid,
+            copy: None,
+            late: self.is_late(shown.uid),
+            gone: None,
+            preexisting: false,
+            quarantine: quarantine.map(|q| (q.class, since(q))),
+            verified_at: None,
+        };
+        let Some(row) = side.rows.get(&shown.uid) else {
+            // It cannot be read; or it arrived between two steps of this Tx, or waits for a budget.
+            return side.unreadable.contains(&shown.uid).then_some(entry);
+        };
+        entry.content = row.content;
+        entry.copy = self.copy_of(row);
+        entry.verified_at = row.verified_at;
+        if self.short && row.copy.is_none() {
+            entry.quarantine = entry.quarantine.or(Some((Class::Pending, false)));
+        }
+        // Flags that changed since count as they were at the cut.
+        let at = Place {
+            folder: side.folder,
+            generation: side.generation,
+            uid: shown.uid,
+        };
+        if let Some(then) = self.cut.shown(at) {
+            entry.flags = then.flags.clone();
+        } else if !self.cut.listed(side.folder) && !entry.late && !row.flags.same(&shown.flags) {
+            entry.flags = row.flags.clone();
+        }
+        Some(entry)
+    }
+
+    /// What the ledger knows and the primary shows no more.
+    fn gone(&self, generation: u32, uid: u32, row: &Row) -> Entry {
+        let side = self.side;
+        let at = Place {
+            folder: side.folder,
+            generation,
+            uid,
+        };
+        let late = generation == side.generation && self.is_late(uid);
+        let listed = self.cut.listed(side.folder);
+        let stood = self.cut.primary.contains_key(self.name);
+        let there = self.cut.shown(at).is_some() || (stood && !listed);
+        let gone = if late || there {
+            Gone::Late
+        } else {
+            Gone::Before { ordinary: true }
+        };
+        Entry {
+            folder: self.name.clone(),
+            content: row.content,
+            date: row.date,
+            flags: row.flags.clone(),
+            size: row.size,
+            uid,
+            copy: self.copy_of(row),
+            late,
+            gone: Some(gone),
+            preexisting: false,
+            quarantine: row.quarantined.then_some((Class::Quarantined, false)),
+            verified_at: row.verified_at,
+        }
+    }
 }
 
 fn target_entries(name: &LogicalFolder, side: &Side, cut: &Stands) -> Vec<Entry> {
@@ -269,60 +303,11 @@ fn target_entries(name: &LogicalFolder, side: &Side, cut: &Stands) -> Vec<Entry>
                 uid: shown.uid,
                 copy: None,
                 late: is_late(cut, name, side, shown.uid),
+                gone: None,
                 preexisting: row.origin == Origin::Preexisting,
                 quarantine: None,
                 verified_at: row.verified_at,
             })
         })
         .collect()
-}
-
-pub(super) fn differences(sight: &Sight, depth: Depth) -> Vec<Difference> {
-    // What the target refused is in the store all the same; what could not be read is not.
-    let unreadable = |e: &Entry| {
-        e.content == ContentId::of(format!("unreadable {} {}", e.folder, e.uid).as_bytes())
-    };
-    let for_store: Vec<Entry> = sight
-        .primary
-        .iter()
-        .map(|e| Entry {
-            quarantine: e
-                .quarantine
-                .filter(|(class, _)| *class == Class::Pending || unreadable(e))
-                .or_else(|| {
-                    sight
-                        .unfilled
-                        .get(&e.content)
-                        .map(|_| (Class::Pending, false))
-                }),
-            ..e.clone()
-        })
-        .collect();
-    let store_explanations = Explanations {
-        tombstones: Vec::new(),
-        refused_keywords: BTreeSet::new(),
-        ..sight.explanations.clone()
-    };
-    let how = if depth == Depth::Volume {
-        compare_volume
-    } else {
-        compare
-    };
-    let mut found = how(
-        &sight.primary,
-        Corner::Standby,
-        &sight.standby,
-        &sight.explanations,
-    );
-    found.extend(how(
-        &for_store,
-        Corner::Store,
-        &sight.store,
-        &store_explanations,
-    ));
-    for (folder, count) in &sight.unread {
-        found.extend([Corner::Standby, Corner::Store].map(|corner| waits(folder, corner, *count)));
-    }
-    found.sort();
-    found
 }

@@ -46,7 +46,11 @@ impl Certificate {
         // What may be anywhere: without a folder, or with the one of two folders that is not named.
         let mut anywhere = Gap::default();
         let mut by_folder: BTreeMap<&FolderRef, Gap> = BTreeMap::new();
-        for d in self.differences.iter().filter(|d| d.corner == corner) {
+        for d in self
+            .differences
+            .iter()
+            .filter(|d| d.corner == corner && d.against.is_none())
+        {
             all.take(d);
             if d.folder.is_any() {
                 anywhere.take(d);
@@ -76,12 +80,27 @@ impl Certificate {
         self.check_listed(corner, found);
     }
 
+    /// What one corner lacks and another has is in the figures of that one.
+    pub(super) fn check_pair(&self, found: &mut Found) {
+        let pairs = self.differences.iter().enumerate();
+        for (i, d) in pairs {
+            let Some(against) = d.against else { continue };
+            let folder = self.folders.iter().find(|f| f.folder == d.folder);
+            let most = folder.and_then(|f| f.of(against));
+            let most = most.map_or(0, |figures| figures.messages);
+            if d.count > most {
+                let rule = format!("at most {most}, the messages of the {against} there");
+                found.say(format!("/differences/{i}/count"), rule);
+            }
+        }
+    }
+
     /// That no more differs than there is, folder by folder and in all.
     fn check_listed(&self, corner: Corner, found: &mut Found) {
         let mut all = Listed::default();
         let mut by_folder: BTreeMap<&FolderRef, (usize, Listed)> = BTreeMap::new();
         for (i, d) in self.differences.iter().enumerate() {
-            if d.corner != corner {
+            if d.corner != corner || d.against.is_some() {
                 continue;
             }
             all.take(d);

@@ -36,6 +36,16 @@ const MENDED: [Class; 6] = [
     Class::Misplaced,
 ];
 
+/// What two corners can differ by besides the primary.
+const PAIRS: [(Class, Corner, Option<Corner>); 2] = [
+    (
+        Class::MissingAtStandby,
+        Corner::Standby,
+        Some(Corner::Store),
+    ),
+    (Class::MissingInStore, Corner::Store, Some(Corner::Standby)),
+];
+
 const FOLDER: &str = "a role, or `f:` and 16 hex digits in lower case";
 const PLACE: &str =
     "a role, `f:` and 16 hex digits in lower case, or `*` for what waits for a medium";
@@ -159,8 +169,13 @@ impl Certificate {
                 let rule = format!("absent, or a reason that can explain {}", d.class);
                 found.say(format!("/differences/{i}/reason"), rule);
             }
-            if !seen.insert((d.class, d.corner, &d.folder, d.reason)) {
-                let rule = "each class, corner, folder and reason once";
+            let pair = (d.class, d.corner, d.against);
+            if d.against.is_some() && !PAIRS.contains(&pair) {
+                let rule = "absent but for what the standby lacks and the store has, or the other way round";
+                found.say(format!("/differences/{i}/against"), rule);
+            }
+            if !seen.insert((pair, &d.folder, d.reason)) {
+                let rule = "each class, pair of corners, folder and reason once";
                 found.say(format!("/differences/{i}"), rule);
             }
         }

@@ -100,6 +100,7 @@ fn count(class: Class, corner: Corner, folder: &str, count: u64) -> DifferenceCo
     DifferenceCount {
         class,
         corner,
+        against: None,
         folder: FolderRef(folder.to_owned()),
         reason: class.reasons().first().copied(),
         count,

@@ -1,0 +1,80 @@
+//! The essay's test: counts and octets alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maildreieck_api_spec::vocabulary::{Class, Corner};
+
+use super::{ContentId, Difference, Entry, Explanations, Gone, LogicalFolder};
+
+/// Compares counts and octets alone, folder by folder: the essay's test. It names folders, not messages.
+pub(super) fn compare_volume(
+    primary: &[Entry],
+    corner: Corner,
+    other: &[Entry],
+    explanations: &Explanations,
+) -> Vec<Difference> {
+    let volume = |entries: &[Entry]| {
+        let mut volumes: BTreeMap<LogicalFolder, (u64, u64)> = BTreeMap::new();
+        let before = |e: &&Entry| matches!(e.gone, Some(Gone::Before { .. }));
+        for entry in entries
+            .iter()
+            .filter(|e| !e.late && !e.preexisting && !before(e))
+        {
+            let volume = volumes.entry(entry.folder.clone()).or_default();
+            volume.0 += 1;
+            volume.1 += u64::from(entry.size);
+        }
+        volumes
+    };
+    let (here, mut there) = (volume(primary), volume(other));
+    let mut explained: BTreeMap<(&LogicalFolder, ContentId), u32> = BTreeMap::new();
+    let tombstones = explanations.tombstones.iter();
+    let tombstones = tombstones.map(|(folder, content, _)| (folder, *content));
+    let gone = primary.iter();
+    let gone = gone.filter(|e| matches!(e.gone, Some(Gone::Before { ordinary: true })));
+    for key in tombstones.chain(gone.map(|e| (&e.folder, e.content))) {
+        *explained.entry(key).or_default() += 1;
+    }
+    for entry in other {
+        if let Some(left) = explained
+            .get_mut(&(&entry.folder, entry.content))
+            .filter(|left| **left > 0)
+            && let Some(volume) = there.get_mut(&entry.folder)
+        {
+            *left -= 1;
+            volume.0 = volume.0.saturating_sub(1);
+            volume.1 = volume.1.saturating_sub(u64::from(entry.size));
+        }
+    }
+    let names: BTreeSet<&LogicalFolder> = here.keys().chain(there.keys()).collect();
+    let mut found = Vec::new();
+    for name in names {
+        let (left, right) = (
+            here.get(name).copied().unwrap_or_default(),
+            there.get(name).copied().unwrap_or_default(),
+        );
+        let class = match left.0.cmp(&right.0) {
+            std::cmp::Ordering::Equal if left.1 == right.1 => continue,
+            std::cmp::Ordering::Equal => Class::Altered,
+            std::cmp::Ordering::Greater if corner == Corner::Store => Class::MissingInStore,
+            std::cmp::Ordering::Greater => Class::MissingAtStandby,
+            std::cmp::Ordering::Less if corner == Corner::Store => Class::Duplicate,
+            std::cmp::Ordering::Less => Class::ForeignAtStandby,
+        };
+        found.push(Difference {
+            class,
+            folder: name.clone(),
+            corner,
+            against: None,
+            content: None,
+            uid: None,
+            count: left.0.abs_diff(right.0).max(1),
+            reason: None,
+            detail: format!(
+                "primary: {} messages, {} bytes; {corner}: {} messages, {} bytes",
+                left.0, left.1, right.0, right.1
+            ),
+        });
+    }
+    found
+}
