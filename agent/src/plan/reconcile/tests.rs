@@ -1,3 +1,5 @@
+//! Each class by hand, and what went before and after the cut.
+
 use super::*;
 
 fn entry(folder: &str, octets: &str, uid: u32) -> Entry {
