@@ -11,6 +11,7 @@ mod faults;
 mod kills;
 mod limits;
 mod mirror;
+mod model;
 mod oauth;
 mod pop3;
 mod proof;

@@ -173,7 +173,7 @@ fn octets_changed_behind_a_uid_are_altered_at_content_depth() {
     assert_eq!(said.classes(), ["altered standby"]);
 }
 
-fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
