@@ -23,6 +23,8 @@ use crate::snapshot::TargetFolder;
 const STEPS: u32 = 40;
 /// What was refused is tried again after so many seconds: twice a day.
 const TRY_AGAIN_S: i64 = 43_200;
+/// How often a mirror begins anew at most, where a folder is gone that was there when it began.
+const TRIES: u32 = 4;
 /// Rounds with a failed connection at most.
 const FAILED_ROUNDS: u32 = 3;
 
@@ -51,19 +53,29 @@ impl Site {
         triangle: &TriangleConfig,
         dry_run: bool,
     ) -> Result<Mirrored, AgentError> {
-        let mut round = self
-            .unless_stopped(Round::look(self, triangle, false))
-            .await?;
-        let mut result = round.mirror(dry_run).await;
-        if let Ok(mirrored) = &mut result {
-            mirrored.refused = round.refused();
-            round.warn_of(&mirrored.refused);
+        for tries in 1.. {
+            let mut round = self
+                .unless_stopped(Round::look(self, triangle, false))
+                .await?;
+            let mut result = round.mirror(dry_run).await;
+            if let Ok(mirrored) = &mut result {
+                mirrored.refused = round.refused();
+                round.warn_of(&mirrored.refused);
+            }
+            round.note_spent()?;
+            match result {
+                Ok(mirrored) => {
+                    round.end().await;
+                    return Ok(mirrored);
+                }
+                // A folder was renamed or deleted since it was listed.
+                Err(AgentError::Imap(error)) if error.says_it_is_not_there() && tries < TRIES => {
+                    tracing::warn!(%error, "looking again");
+                }
+                Err(error) => return Err(error),
+            }
         }
-        round.note_spent()?;
-        if result.is_ok() {
-            round.end().await;
-        }
-        result
+        Err(AgentError::Unsteady)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::config::{Clients, Config, TriangleConfig};
 use crate::error::AgentError;
 use crate::execute::{Execution, SharedStore, Spares};
 use crate::imap::{Endpoint, QuotaLeft, Shapes};
+use crate::kill;
 use crate::ledger::{Batch, Ledger, StoredRow};
 use crate::plan::identity::{LogicalFolder, MemberId};
 use crate::plan::room::Room;
@@ -31,6 +32,9 @@ use crate::progress::Progress;
 use crate::report::RefusedFolder;
 use crate::snapshot::{self, Choice, Cut, Seen, TargetFolder, stands};
 use crate::store::{Store, StoreKey};
+
+/// How often the folders are listed anew at most, where one that was listed is gone when it is looked at.
+const LOOKS: u32 = 4;
 
 /// What the agent works with on its site: ledger and store, opened once.
 pub struct Site {
@@ -232,8 +236,20 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Looks at both accounts anew.
+    /// Looks at both accounts anew. Where a folder that was listed is not there a moment later, the list is of no use
+    /// any more: what it was renamed to is not on it.
     async fn look_again(&mut self, all: bool) -> Result<(), AgentError> {
+        for _ in 0..LOOKS {
+            self.look_once(all).await?;
+            let mut refused = self.source.refused().chain(self.target.refused());
+            if !refused.any(|(_, refusal)| refusal.says_it_is_not_there()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_once(&mut self, all: bool) -> Result<(), AgentError> {
         let choice = self.choice();
         let place = self.source_link.endpoint().account();
         let number = |uidls: &[&[u8]]| self.site.number(choice.triangle, &place, uidls);
@@ -247,6 +263,7 @@ impl<'a> Round<'a> {
             })
         };
         let (source, target) = tokio::try_join!(self.source_link.folders(number), target)?;
+        kill::point("folders listed");
         {
             let mut ledger = self.site.ledger.borrow_mut();
             self.batches = ledger.batches_in_doubt(choice.triangle)?;
@@ -284,6 +301,7 @@ impl<'a> Round<'a> {
                 ledger
             ),
         )?;
+        kill::point("looked");
         Ok(())
     }
 

@@ -55,7 +55,13 @@ fn killed_at(site: &Site, point: &str, nth: u32) {
 fn a_run_killed_at_each_point_is_finished_without_a_duplicate() {
     let site = Site::new();
     // What comes by once in a run is not come by a third time.
-    let once = ["run settled", "rename noted", "renamed"];
+    let once = [
+        "folders listed",
+        "looked",
+        "run settled",
+        "rename noted",
+        "renamed",
+    ];
     std::thread::scope(|all| {
         for point in POINTS {
             for nth in [1, 3] {

@@ -17,6 +17,7 @@ mod pop3;
 mod proof;
 mod providers;
 mod refused;
+mod renames;
 mod restored;
 mod room;
 mod servers;

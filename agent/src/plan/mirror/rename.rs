@@ -124,7 +124,10 @@ fn by_now<'a>(
     };
     view.pairs.iter().find_map(|(name, pair)| {
         let side = pair.target.as_ref().filter(|side| is(side))?;
-        let source = pair.source.as_ref().map(|source| source.folder);
+        // A name that it had for a moment only is nobody's.
+        let brief = |side: &&Side| side.gone && side.rows.is_empty() && side.stale.is_empty();
+        let source = pair.source.as_ref().filter(|side| !brief(side));
+        let source = source.map(|source| source.folder);
         (source.is_none() || source == Some(new.folder)).then_some((name, side))
     })
 }
