@@ -13,7 +13,7 @@ use crate::ledger::Halt;
 use crate::plan::budget::{First, Waiting, read_within, undecided, within};
 use crate::plan::guard::Lost;
 use crate::plan::identity::LogicalFolder;
-use crate::plan::mirror::{Next, Plan, Read, plan};
+use crate::plan::mirror::{Next, Plan, Read, Renamed, followed, plan};
 use crate::plan::view::{FolderId, View};
 use crate::report::Mirrored;
 use crate::snapshot;
@@ -102,6 +102,7 @@ impl Round<'_> {
         let mut failed_rounds = 0;
         let mut before: Option<Plan> = None;
         let mut stuck = false;
+        let mut shown = Vec::new();
         let mut waiting = Waiting::default();
         let first_run = self
             .site
@@ -115,7 +116,11 @@ impl Round<'_> {
                 return Err(AgentError::Unsteady);
             }
             self.site.unless_stopped(async { Ok(()) }).await?;
-            let view = self.view()?;
+            let mut view = self.view()?;
+            let renames: Vec<Renamed> = shown
+                .iter()
+                .map(|rename| followed(&mut view, rename))
+                .collect();
             let (history, halt) = {
                 let mut ledger = self.site.ledger.borrow_mut();
                 (ledger.history(name, clock::now_s())?, ledger.halt(name)?)
@@ -123,6 +128,13 @@ impl Round<'_> {
             let released = halt.as_ref().filter(|h| h.confirmed).map(|h| h.id.as_str());
             let separator = self.target.separator;
             match plan(&view, self.triangle.guard, history, released) {
+                Next::Read(_) | Next::Look if !renames.is_empty() => {
+                    mirrored.dry_run = Some(Plan {
+                        renames,
+                        ..Plan::default()
+                    });
+                    return Ok(mirrored);
+                }
                 Next::Read(mut read) => {
                     let waits = read_within(&mut read, &view, self.left()?.0);
                     if read == Read::default() {
@@ -166,12 +178,14 @@ impl Round<'_> {
                     // What was seen by now is mirrored too, and not late.
                     mirrored.cut = self.cut.clone();
                 }
-                Next::Rename(_) => return Ok(mirrored),
+                // Nothing is renamed for a plan that is only shown.
+                Next::Rename(rename) => shown.push(rename),
                 Next::Act(mut plan) => {
                     self.ask_room(&plan).await?;
                     let (source, target) = self.left()?;
                     waiting = within(&mut plan, source, target, &self.room);
                     if dry_run {
+                        plan.renames = renames;
                         mirrored.dry_run = Some(plan);
                         return Ok(mirrored);
                     }

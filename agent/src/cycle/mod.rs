@@ -3,6 +3,7 @@
 
 mod budget;
 mod in_step;
+mod itself;
 mod mirror;
 mod remember;
 mod room;
@@ -264,6 +265,7 @@ impl<'a> Round<'a> {
         };
         let (source, target) = tokio::try_join!(self.source_link.folders(number), target)?;
         kill::point("folders listed");
+        self.refuse_itself(&source, &target).await?;
         {
             let mut ledger = self.site.ledger.borrow_mut();
             self.batches = ledger.batches_in_doubt(choice.triangle)?;

@@ -83,6 +83,23 @@ impl Link {
         Ok(all)
     }
 
+    /// Makes an empty folder for a moment, asks `meanwhile`, and takes it away again.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection ended.
+    pub async fn with_probe<T>(
+        &mut self,
+        probe: &Mailbox,
+        meanwhile: impl Future<Output = T>,
+    ) -> Result<T, ImapError> {
+        let create = format!("CREATE {}", probe.quoted());
+        self.run("CREATE", Some(probe), &create, |_| Ok(())).await?;
+        let answer = meanwhile.await;
+        let delete = format!("DELETE {}", probe.quoted());
+        self.run("DELETE", Some(probe), &delete, |_| Ok(())).await?;
+        Ok(answer)
+    }
+
     /// Renames a folder and moves its subscription.
     pub async fn rename_folder(&mut self, from: &Mailbox, to: &Mailbox) -> Result<(), ImapError> {
         self.run(

@@ -16,6 +16,7 @@ use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::Class;
 use serde::Serialize;
 
+pub use self::rename::followed;
 use self::rename::renamed;
 use self::scene::Scene;
 use super::guard::{Guard, History, Lost};
@@ -197,9 +198,24 @@ pub struct Held {
     pub of: u64,
 }
 
+/// A folder of the source that bears another name by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Renamed {
+    /// Its name before.
+    pub from: LogicalFolder,
+    /// Its name now.
+    pub to: LogicalFolder,
+    /// Whether the target's folder is renamed too; else its messages are moved.
+    pub on_target: bool,
+}
+
 /// Everything that is decided at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
+    /// Folders that were renamed, in the order in which they are followed; carried out before all else, and of a plan
+    /// that is to be shown only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub renames: Vec<Renamed>,
     /// Folders that the target lacks.
     pub create: BTreeSet<LogicalFolder>,
     /// What to write down.

@@ -32,6 +32,14 @@ fn triangle_text(out: &mut String, t: &TriangleReport) -> std::fmt::Result {
         )?;
     }
     if let Some(plan) = &t.plan {
+        for renamed in &plan.renames {
+            let how = if renamed.on_target {
+                "rename folder"
+            } else {
+                "move the messages of"
+            };
+            writeln!(out, "  would {how} '{}' to '{}'", renamed.from, renamed.to)?;
+        }
         let copies: usize = plan.copies.values().map(Vec::len).sum();
         let sends: usize = plan.sends.values().map(Vec::len).sum();
         writeln!(

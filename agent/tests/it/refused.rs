@@ -252,3 +252,57 @@ fn a_refusal_of_a_folder_is_not_one_of_the_account() {
         }
     }
 }
+
+#[test]
+fn a_standby_that_is_the_primary_itself_is_refused_before_anything_is_written() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 5);
+    let before = site.primary().account().unwrap();
+    let port = site.primary.imap_port();
+    let dir = configured(port, port);
+    let file = dir.path().join("agent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    // Another name of the same host.
+    let alias = text.replacen("\"localhost\"", "\"127.0.0.1\"", 1);
+    let prefixed = alias.replace(
+        "[[triangle]]\n",
+        "[[triangle]]\nstandby_prefix = \"Kopie\"\n",
+    );
+    for text in [&alias, &prefixed] {
+        std::fs::write(&file, text).unwrap();
+        for command in ["mirror", "reconcile", "once"] {
+            let said = agent(dir.path(), &[command]).exits(1);
+            let error = said.triangle()["error"]["message"].as_str().unwrap();
+            assert!(error.contains("is the primary"), "{error}");
+        }
+    }
+    assert_eq!(site.primary().account().unwrap(), before);
+}
+
+/// As when a hoster has moved one account to where the other was.
+#[test]
+fn accounts_that_are_alike_to_the_last_uid_are_told_apart() {
+    let primary = Dovecot::start(Options::default()).unwrap();
+    let standby = Dovecot::start(Options::default()).unwrap();
+    primary
+        .judge(USER)
+        .unwrap()
+        .append("INBOX", &[], 1_700_000_000, b"Subject: a\r\n\r\nb\r\n")
+        .unwrap();
+    let (from, to) = (primary.maildir(USER), standby.maildir(USER));
+    standby
+        .judge(USER)
+        .unwrap()
+        .append("INBOX", &[], 1_700_000_000, b"Subject: b\r\n\r\n")
+        .unwrap();
+    std::fs::remove_dir_all(&to).unwrap();
+    super::site::copy(&from, &to);
+    let dir = configured(primary.imap_port(), standby.imap_port());
+    let said = agent(dir.path(), &["once"]).exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+    let folders = standby.judge(USER).unwrap().folders().unwrap();
+    assert!(
+        folders.iter().all(|f| !f.name.starts_with("maildreieck")),
+        "{folders:?}"
+    );
+}

@@ -64,3 +64,51 @@ fn a_folder_renamed_twice_is_followed_wherever_the_run_is() {
         }
     });
 }
+
+#[test]
+fn a_plan_that_is_shown_goes_on_behind_a_rename() {
+    let site = Site::new();
+    let mut primary = site.primary();
+    for folder in ["Alt", "Alt.Unter"] {
+        primary.create(folder).unwrap();
+    }
+    site.fill("Alt", 1, 5);
+    site.fill("Alt.Unter", 10, 5);
+    site.once().exits(0);
+    primary.rename("Alt", "Neu").unwrap();
+    site.fill("Neu", 20, 3);
+    let said = site.agent(&["mirror", "--dry-run"]).exits(0);
+    let plan = &said.triangle()["plan"];
+    let renames = plan["renames"].as_array().unwrap();
+    let renames: Vec<_> = renames
+        .iter()
+        .map(|r| {
+            (
+                r["from"].as_str().unwrap(),
+                r["to"].as_str().unwrap(),
+                r["on_target"] == true,
+            )
+        })
+        .collect();
+    assert_eq!(
+        renames,
+        [("Alt", "Neu", true), ("Alt/Unter", "Neu/Unter", true)]
+    );
+    let copies = plan["copies"].as_object().unwrap();
+    let copies: Vec<_> = copies
+        .iter()
+        .map(|(folder, list)| (folder.as_str(), list.as_array().unwrap().len()))
+        .collect();
+    assert_eq!(copies, [("Neu", 3)]);
+    assert_eq!(
+        (
+            plan["moves"].as_array().unwrap().len(),
+            plan["records"].as_array().unwrap().len()
+        ),
+        (0, 0)
+    );
+    // It was only shown.
+    assert_eq!(site.standby().messages("Alt").unwrap().len(), 5);
+    assert_eq!(site.once().exits(0).sent(), 3);
+    site.assert_equal();
+}

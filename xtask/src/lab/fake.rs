@@ -661,6 +661,12 @@ impl Connection {
                 }
                 state.script.add_folder(&name, "\\HasNoChildren");
             }
+            "DELETE" => {
+                let name = names::decode(&argument(0));
+                if lock(&self.state).script.folders.remove(&name).is_none() {
+                    return Ok(no(command, "[NONEXISTENT] No such folder."));
+                }
+            }
             "IDLE" => {
                 self.write(b"+ idling\r\n")?;
                 self.line()?;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::Rename;
 use super::scene::{Scene, place};
+use super::{Rename, Renamed};
 use crate::plan::identity::LogicalFolder;
-use crate::plan::view::{Origin, Pair, Shown, Side, View};
+use crate::plan::view::{FolderId, Origin, Pair, Shown, Side, View};
 
 /// A source folder that is gone while a new one has its UIDVALIDITY and its messages.
 pub(super) fn renamed<'a>(scene: &Scene<'a>) -> Option<(&'a LogicalFolder, Rename)> {
@@ -92,6 +92,52 @@ pub(super) fn renamed<'a>(scene: &Scene<'a>) -> Option<(&'a LogicalFolder, Renam
         }
     }
     None
+}
+
+/// What a view is once a rename has been followed, for a plan that is only shown.
+pub fn followed(view: &mut View, rename: &Rename) -> Renamed {
+    let from = name_of(view, |pair| is(pair.source.as_ref(), rename.from));
+    let from = from.unwrap_or_else(|| rename.folder.clone());
+    let at = rename
+        .now
+        .and_then(|now| name_of(view, |pair| is(pair.target.as_ref(), now)));
+    let before = view
+        .pairs
+        .get_mut(&from)
+        .and_then(|pair| pair.source.take());
+    let target = view
+        .pairs
+        .get_mut(&from)
+        .filter(|_| rename.target.is_some());
+    let mut copies = target.and_then(|pair| pair.target.take());
+    let by_now = at.and_then(|at| view.pairs.get_mut(&at)?.target.take());
+    if let (Some(copies), Some(by_now)) = (&mut copies, by_now) {
+        (copies.shown, copies.gone) = (by_now.shown, false);
+    }
+    let pair = view.pairs.entry(rename.folder.clone()).or_default();
+    if let (Some(now), Some(before)) = (&mut pair.source, before) {
+        (now.folder, now.generation) = (before.folder, before.generation);
+        (now.rows, now.stale) = (before.rows, before.stale);
+    }
+    pair.target = copies.or(pair.target.take());
+    view.pairs
+        .retain(|_, pair| pair.source.is_some() || pair.target.is_some());
+    Renamed {
+        from,
+        to: rename.folder.clone(),
+        on_target: rename.target.is_some(),
+    }
+}
+
+fn name_of(view: &View, is: impl Fn(&Pair) -> bool) -> Option<LogicalFolder> {
+    let mut pairs = view.pairs.iter();
+    pairs
+        .find(|(_, pair)| is(pair))
+        .map(|(name, _)| name.clone())
+}
+
+fn is(side: Option<&Side>, id: FolderId) -> bool {
+    side.is_some_and(|side| side.folder == id)
 }
 
 /// The target's folder that one which is gone is by now: of its UIDVALIDITY, and all that lies in it is what lay in
