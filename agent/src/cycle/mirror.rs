@@ -19,8 +19,8 @@ use crate::report::Mirrored;
 use crate::snapshot;
 use crate::snapshot::TargetFolder;
 
-/// Steps of one run at most: a history of random changes took fewer than twenty.
-const STEPS: u32 = 40;
+/// Steps of one run at most, besides a rename of each folder: a history of random changes took fewer than twenty.
+const STEPS: usize = 40;
 /// What was refused is tried again after so many seconds: twice a day.
 const TRY_AGAIN_S: i64 = 43_200;
 /// Rounds with a failed connection at most.
@@ -98,8 +98,9 @@ impl Round<'_> {
             .triangle(name)?
             .first_mirror_at
             .is_none();
+        let mut renames = 0;
         for step in 0.. {
-            if step == STEPS {
+            if step >= STEPS + self.source.folders.len().min(renames) {
                 return Err(AgentError::Unsteady);
             }
             self.site.unless_stopped(async { Ok(()) }).await?;
@@ -140,6 +141,7 @@ impl Round<'_> {
                     site.unless_stopped(self.look_at_target(|_| true)).await?;
                 }
                 Next::Rename(rename) if !dry_run => {
+                    renames += 1;
                     let execution = self.execution();
                     execution
                         .rename(

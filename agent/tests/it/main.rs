@@ -7,6 +7,7 @@
     reason = "a test that cannot be set up fails"
 )]
 
+mod clock;
 mod faults;
 mod kills;
 mod limits;
@@ -20,4 +21,5 @@ mod restored;
 mod room;
 mod servers;
 mod site;
+mod sizes;
 mod targets;
