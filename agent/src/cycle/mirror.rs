@@ -98,7 +98,7 @@ impl Round<'_> {
             .triangle(name)?
             .first_mirror_at
             .is_none();
-        let mut renames = 0;
+        let (mut renames, mut refused) = (0, None);
         for step in 0.. {
             if step >= STEPS + self.source.folders.len().min(renames) {
                 return Err(AgentError::Unsteady);
@@ -143,15 +143,22 @@ impl Round<'_> {
                 Next::Rename(rename) if !dry_run => {
                     renames += 1;
                     let execution = self.execution();
-                    execution
-                        .rename(
-                            &rename,
-                            &view,
-                            self.target_link.imap()?,
-                            separator,
-                            &self.triangle.standby_prefix,
-                        )
-                        .await?;
+                    let renamed = execution.rename(
+                        &rename,
+                        &view,
+                        self.target_link.imap()?,
+                        separator,
+                        &self.triangle.standby_prefix,
+                    );
+                    match renamed.await {
+                        // One that was cut off may have been done meanwhile.
+                        Err(AgentError::Imap(error))
+                            if error.kind == Kind::No && refused.as_ref() != Some(&rename) =>
+                        {
+                            refused = Some(rename);
+                        }
+                        other => other?,
+                    }
                     self.look_again(false).await?;
                     // What was seen by now is mirrored too, and not late.
                     mirrored.cut = self.cut.clone();

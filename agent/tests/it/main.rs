@@ -7,6 +7,7 @@
     reason = "a test that cannot be set up fails"
 )]
 
+mod changes;
 mod clock;
 mod faults;
 mod kills;
