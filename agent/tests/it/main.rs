@@ -14,6 +14,7 @@ mod kills;
 mod limits;
 mod mirror;
 mod oauth;
+mod polls;
 mod pop3;
 mod proof;
 mod providers;
