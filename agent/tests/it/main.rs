@@ -9,6 +9,7 @@
 
 mod changes;
 mod clock;
+mod continuous;
 mod faults;
 mod kills;
 mod limits;
