@@ -19,8 +19,8 @@ use crate::report::Mirrored;
 use crate::snapshot;
 use crate::snapshot::TargetFolder;
 
-/// Steps of one run at most: a history of random changes took fewer than twenty.
-const STEPS: u32 = 40;
+/// Steps of one run at most, besides a rename of each folder: a history of random changes took fewer than twenty.
+const STEPS: usize = 40;
 /// What was refused is tried again after so many seconds: twice a day.
 const TRY_AGAIN_S: i64 = 43_200;
 /// How often a mirror begins anew at most, where a folder is gone that was there when it began.
@@ -111,13 +111,14 @@ impl Round<'_> {
             .triangle(name)?
             .first_mirror_at
             .is_none();
+        let (mut renames, mut refused) = (0, None);
         for step in 0.. {
-            if step == STEPS {
+            if step >= STEPS + self.source.folders.len().min(renames) {
                 return Err(AgentError::Unsteady);
             }
             self.site.unless_stopped(async { Ok(()) }).await?;
             let mut view = self.view()?;
-            let renames: Vec<Renamed> = shown
+            let behind: Vec<Renamed> = shown
                 .iter()
                 .map(|rename| followed(&mut view, rename))
                 .collect();
@@ -128,9 +129,9 @@ impl Round<'_> {
             let released = halt.as_ref().filter(|h| h.confirmed).map(|h| h.id.as_str());
             let separator = self.target.separator;
             match plan(&view, self.triangle.guard, history, released) {
-                Next::Read(_) | Next::Look if !renames.is_empty() => {
+                Next::Read(_) | Next::Look if !behind.is_empty() => {
                     mirrored.dry_run = Some(Plan {
-                        renames,
+                        renames: behind,
                         ..Plan::default()
                     });
                     return Ok(mirrored);
@@ -164,28 +165,39 @@ impl Round<'_> {
                     site.unless_stopped(self.look_at_target(|_| true)).await?;
                 }
                 Next::Rename(rename) if !dry_run => {
+                    renames += 1;
                     let execution = self.execution();
-                    execution
-                        .rename(
-                            &rename,
-                            &view,
-                            self.target_link.imap()?,
-                            separator,
-                            &self.triangle.standby_prefix,
-                        )
-                        .await?;
+                    let renamed = execution.rename(
+                        &rename,
+                        &view,
+                        self.target_link.imap()?,
+                        separator,
+                        &self.triangle.standby_prefix,
+                    );
+                    match renamed.await {
+                        // One that was cut off may have been done meanwhile.
+                        Err(AgentError::Imap(error))
+                            if error.kind == Kind::No && refused.as_ref() != Some(&rename) =>
+                        {
+                            refused = Some(rename);
+                        }
+                        other => other?,
+                    }
                     self.look_again(false).await?;
                     // What was seen by now is mirrored too, and not late.
                     mirrored.cut = self.cut.clone();
                 }
                 // Nothing is renamed for a plan that is only shown.
-                Next::Rename(rename) => shown.push(rename),
+                Next::Rename(rename) => {
+                    renames += 1;
+                    shown.push(rename);
+                }
                 Next::Act(mut plan) => {
                     self.ask_room(&plan).await?;
                     let (source, target) = self.left()?;
                     waiting = within(&mut plan, source, target, &self.room);
                     if dry_run {
-                        plan.renames = renames;
+                        plan.renames = behind;
                         mirrored.dry_run = Some(plan);
                         return Ok(mirrored);
                     }

@@ -2,6 +2,7 @@
 //! looking is `snapshot`'s, deciding is `plan`'s, doing is `execute`'s.
 
 mod budget;
+mod duty;
 mod in_step;
 mod itself;
 mod mirror;
@@ -23,7 +24,7 @@ use crate::clock;
 use crate::config::{Clients, Config, TriangleConfig};
 use crate::error::AgentError;
 use crate::execute::{Execution, SharedStore, Spares};
-use crate::imap::{Endpoint, QuotaLeft, Shapes};
+use crate::imap::{Endpoint, LONGEST_BACK_OFF, QuotaLeft, Shapes};
 use crate::kill;
 use crate::ledger::{Batch, Ledger, StoredRow};
 use crate::plan::identity::{LogicalFolder, MemberId};
@@ -169,6 +170,11 @@ impl<'a> Round<'a> {
                 .endpoint(Corner::Standby)
                 .map_err(AgentError::config)?,
         );
+        let longest_s = i64::try_from(LONGEST_BACK_OFF.as_secs()).unwrap_or(i64::MAX);
+        {
+            let mut ledger = site.ledger.borrow_mut();
+            ledger.mind_clock(clock::now_s(), longest_s)?;
+        }
         site.may_ask(&source_endpoint)?;
         site.may_ask(&target_endpoint)?;
         let (source_link, target_link) = tokio::try_join!(

@@ -6,82 +6,27 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
-use maildreieck_api_spec::agents::{AssignedAccount, AssignedTriangle, Heartbeat};
-use maildreieck_api_spec::ids::{RunId, ScheduleId, TriangleId};
+use maildreieck_api_spec::agents::{AssignedAccount, Heartbeat};
+use maildreieck_api_spec::ids::RunId;
 use maildreieck_api_spec::runs::{HaltFigures, RunKind, RunOutcome, RunReport, Volume};
 use maildreieck_api_spec::vocabulary::Depth;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Site;
+use super::duty::{Due, Duties, Duty};
 use super::watch::Watch;
 use crate::clock;
-use crate::config::{AccountConfig, Config, MirrorSchedule, Schedule, TriangleConfig};
+use crate::config::{AccountConfig, Config, TriangleConfig};
 use crate::error::AgentError;
-use crate::imap::Protocol;
 use crate::report::spool::Spool;
 use crate::report::{Mirrored, Proof};
 use crate::server_api::{ApiError, Connection, KnownAssignment, ServerApi};
 
 /// How often the server is asked, before jitter.
 const POLL: Duration = Duration::from_secs(30);
-/// How often a continuous mirror looks.
-const CONTINUOUS: Duration = Duration::from_secs(60);
-/// And where each look is a login that locks the maildrop for others: well within the ten minutes after which mail
-/// programs ask by themselves, and what they fetch and delete before we look nobody can mirror.
-const CONTINUOUS_POP3: Duration = Duration::from_secs(120);
 /// How long the work sleeps at most: a clock that was set is noticed by then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
-/// A triangle and what is due of it.
-struct Duty {
-    triangle: TriangleConfig,
-    id: Option<TriangleId>,
-    tx: Option<(Schedule, Option<ScheduleId>, Option<DateTime<Utc>>)>,
-    mirror: Option<(MirrorSchedule, Option<ScheduleId>, Option<DateTime<Utc>>)>,
-}
-
-impl Duty {
-    fn new(
-        triangle: TriangleConfig,
-        assigned: Option<&AssignedTriangle>,
-        after: DateTime<Utc>,
-    ) -> Result<Self, AgentError> {
-        let schedule = |when: &maildreieck_api_spec::agents::CronSchedule| {
-            Schedule::new(&when.cron, &when.timezone).map_err(AgentError::config)
-        };
-        let (tx, mirror) = match assigned {
-            None => (
-                triangle.tx.clone().map(|s| (s, None)),
-                triangle.mirror.clone().map(|s| (s, None)),
-            ),
-            Some(assigned) => {
-                let tx = (schedule(&assigned.tx.when)?, Some(assigned.tx.schedule_id));
-                let mirror = match &assigned.mirror {
-                    Some(m) => Some((MirrorSchedule::At(schedule(&m.when)?), Some(m.schedule_id))),
-                    None => None,
-                };
-                (Some(tx), mirror)
-            }
-        };
-        let next = |m: &MirrorSchedule| match m {
-            MirrorSchedule::Continuous => Some(after),
-            MirrorSchedule::At(schedule) => schedule.next_after(after),
-        };
-        Ok(Self {
-            triangle,
-            id: assigned.map(|a| a.triangle_id),
-            tx: tx.map(|(s, id)| (s.clone(), id, s.next_after(after))),
-            mirror: mirror.map(|(m, id)| (m.clone(), id, next(&m))),
-        })
-    }
-
-    fn next(&self) -> Option<DateTime<Utc>> {
-        let tx = self.tx.as_ref().and_then(|(.., at)| *at);
-        let mirror = self.mirror.as_ref().and_then(|(.., at)| *at);
-        [tx, mirror].into_iter().flatten().min()
-    }
-}
 
 /// What work and talk with the server share.
 struct Shared {
@@ -141,26 +86,15 @@ async fn labour(
     server: Option<&Server<'_>>,
     spool: &Spool,
 ) -> Result<(), AgentError> {
-    let mut duties = Vec::new();
+    let mut duties = Duties::none(clock::now());
     arrange(config, server, &mut duties)?;
     let watch = Watch::default();
-    let mut watching = watch.all(continuous(&duties)).boxed_local();
+    let mut watching = watch.all(duties.continuous()).boxed_local();
     loop {
         let now = clock::now();
-        let changed = watch.take();
-        for duty in &mut duties {
-            if let Some((MirrorSchedule::Continuous, _, at)) = &mut duty.mirror
-                && changed.contains(&duty.triangle.name)
-            {
-                *at = Some(now);
-            }
-        }
-        if let Some(duty) = duties
-            .iter_mut()
-            .find(|d| d.next().is_some_and(|at| at <= now))
-        {
+        if let Some((duty, due)) = duties.take(now, &watch.take()) {
             let offline = server.is_some_and(|s| !s.shared.borrow().reachable);
-            let reported = fire(site, duty, now, offline).await;
+            let reported = fire(site, duty, due, now, offline).await;
             if let Some(server) = server {
                 server.shared.borrow_mut().last_cycle_at = Some(clock::now());
                 if let Some((run_id, report)) = reported {
@@ -170,8 +104,8 @@ async fn labour(
             }
             continue;
         }
-        let next = duties.iter().filter_map(Duty::next).min();
-        let sleep = next
+        let sleep = duties
+            .next()
             .and_then(|at| (at - now).to_std().ok())
             .unwrap_or(LONGEST_SLEEP);
         let assigned = async {
@@ -184,22 +118,12 @@ async fn labour(
             () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => {}
             () = assigned => {
                 arrange(config, server, &mut duties)?;
-                watching = watch.all(continuous(&duties)).boxed_local();
+                watching = watch.all(duties.continuous()).boxed_local();
             }
             () = watch.changed() => {}
             () = &mut watching => {}
         }
     }
-}
-
-/// The triangles that are mirrored as their mail arrives.
-fn continuous(duties: &[Duty]) -> Vec<TriangleConfig> {
-    let continuous = |duty: &&Duty| {
-        let mirror = duty.mirror.as_ref();
-        mirror.is_some_and(|(when, ..)| matches!(when, MirrorSchedule::Continuous))
-    };
-    let triangles = duties.iter().filter(continuous);
-    triangles.map(|duty| duty.triangle.clone()).collect()
 }
 
 /// The signals that end the program in good order.
@@ -271,7 +195,7 @@ fn connect<'a>(config: &'a Config, spool: &'a Spool) -> Result<Option<Server<'a>
 fn arrange(
     config: &Config,
     server: Option<&Server<'_>>,
-    duties: &mut Vec<Duty>,
+    duties: &mut Duties,
 ) -> Result<(), AgentError> {
     let now = clock::now();
     let known = server.and_then(|s| s.shared.borrow().known.clone());
@@ -312,23 +236,11 @@ fn arrange(
         for triangle in &config.triangles {
             arranged.push(Duty::new(triangle.clone(), None, now)?);
         }
-        if arranged.iter().all(|d| d.next().is_none()) {
-            tracing::warn!("nothing is scheduled: {file} has no tx or mirror for a triangle");
-        }
     }
-    // What was due before and has not been done stays due.
-    for duty in &mut arranged {
-        let before = duties
-            .iter()
-            .find(|d| d.triangle.name == duty.triangle.name);
-        if let (Some((schedule, _, at)), Some((old, _, old_at))) =
-            (&mut duty.tx, before.and_then(|d| d.tx.as_ref()))
-            && schedule == old
-        {
-            *at = *old_at;
-        }
+    duties.replace(arranged);
+    if known.is_none() && duties.is_idle() {
+        tracing::warn!("nothing is scheduled: {file} has no tx or mirror for a triangle");
     }
-    *duties = arranged;
     Ok(())
 }
 
@@ -339,39 +251,17 @@ fn same(ours: &AccountConfig, theirs: &AssignedAccount) -> bool {
         && ours.username == theirs.username
 }
 
-/// Does what is due of a triangle, Tx before mirror, and says what to report.
+/// Does what is due of a triangle, and says what to report.
 async fn fire(
     site: &Site,
-    duty: &mut Duty,
+    duty: &Duty,
+    due: Due,
     now: DateTime<Utc>,
     offline: bool,
 ) -> Option<(RunId, RunReport)> {
     // Not before it was due, though the clock may be set back at this moment.
     let started_at = clock::now().max(now);
-    let due_tx = duty
-        .tx
-        .as_mut()
-        .filter(|(.., at)| at.is_some_and(|at| at <= now));
-    let (kind, schedule_id, due_at) = if let Some((schedule, id, at)) = due_tx {
-        let due = at.take();
-        // Of several that are overdue one is done.
-        *at = schedule.next_after(now);
-        (RunKind::Tx, *id, due)
-    } else {
-        let (schedule, id, at) = duty.mirror.as_mut()?;
-        let due = at.take();
-        *at = match schedule {
-            MirrorSchedule::Continuous => {
-                let every = match duty.triangle.primary.protocol {
-                    Protocol::Imap => CONTINUOUS,
-                    Protocol::Pop3 => CONTINUOUS_POP3,
-                };
-                now.checked_add_signed(chrono::TimeDelta::from_std(every).ok()?)
-            }
-            MirrorSchedule::At(schedule) => schedule.next_after(now),
-        };
-        (RunKind::Mirror, *id, due)
-    };
+    let kind = due.kind;
     tracing::info!(
         triangle = duty.triangle.name,
         kind = kind.as_str(),
@@ -402,7 +292,7 @@ async fn fire(
             "HELD BACK by the guard: so many messages vanished or need putting back; new mail still flows; 'confirm --halt' releases it"
         );
     }
-    let (triangle_id, schedule_id, due_at) = (duty.id?, schedule_id?, due_at?);
+    let (triangle_id, schedule_id, due_at) = (duty.id?, due.schedule_id?, due.at);
     let halt = mirrored.halt.as_ref().map(|h| HaltFigures {
         id: h.id.clone(),
         messages: h.messages,

@@ -1,6 +1,6 @@
-//! Continuous mirroring: one connection to the primary waits in its INBOX, and what changes there is mirrored
-//! at once. The other folders, and servers without IDLE, are looked at once a minute all the same; a POP3 account
-//! every two minutes.
+//! Continuous mirroring: one connection to the primary waits, and what changes there is mirrored at once: in any folder
+//! where the server can tell (NOTIFY), else in INBOX (IDLE). All folders are looked at once a minute all the same, also
+//! of servers that can do neither; a POP3 account every two minutes.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -85,6 +85,12 @@ impl Watch {
             return Ok(());
         }
         link.open_mailbox(&inbox, false).await?;
+        let everywhere = link.notify().await?;
+        tracing::info!(
+            triangle = triangle.name,
+            everywhere,
+            "the primary tells of new mail"
+        );
         // Something may have come before it was opened.
         let mut changed = true;
         loop {

@@ -177,7 +177,7 @@ impl fmt::Display for ImapError {
 /// How long a server is left alone that does not say how long.
 const BACK_OFF: Duration = Duration::from_secs(300);
 /// At most, whatever it says.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(86_400);
+pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(86_400);
 
 /// What a NO says by its words, upper-case response codes among them: Exchange Online's 'Suggested Backoff Time:
 /// 299979 milliseconds', Gmail's [THROTTLED] and [OVERQUOTA] 'exceeded command or bandwidth limits', RFC 5530's

@@ -27,7 +27,7 @@ pub use append::{AppendHead, AppendItem, AppendTag, Appended, Refusal, Shapes};
 pub(crate) use connect::Socket;
 pub(crate) use connect::authorities;
 pub use connect::{Endpoint, Protection, Protocol};
-pub use error::{ImapError, Kind};
+pub use error::{ImapError, Kind, LONGEST_BACK_OFF};
 pub(crate) use error::{kind_of_no, passes};
 pub(crate) use fetch::UNEQUAL;
 pub use fetch::{Body, BodyEvent};

@@ -4,6 +4,7 @@
 //! Every method that changes something is one transaction, and what it wrote survives a crash of the
 //! machine (`synchronous = FULL`): a batch is journalled here before it is sent.
 
+mod ahead;
 mod batches;
 mod faults;
 mod folders;

@@ -41,6 +41,8 @@ pub struct Pop {
     session: Option<Session>,
     /// Whether the session was opened for the next look.
     fresh: bool,
+    /// Whether what is asked next is asked in a session that there was before: it may have been closed meanwhile.
+    rested: bool,
     status: FolderStatus,
     messages: BTreeMap<u32, Known>,
     /// What has been asked for and is not read yet, by its tag.
@@ -69,6 +71,7 @@ impl Pop {
             endpoint,
             session: Some(session),
             fresh: true,
+            rested: false,
             status: FolderStatus::default(),
             messages: BTreeMap::new(),
             asked: VecDeque::new(),
@@ -198,7 +201,14 @@ impl Pop {
             self.asked.pop_front();
             return Ok(BodyEvent::End);
         };
-        let event = self.retrieve(uid).await;
+        let mut event = self.retrieve(uid).await;
+        if std::mem::take(&mut self.rested)
+            && matches!(&event, Err(error) if matches!(error.kind, Kind::Cut | Kind::Bye))
+        {
+            self.session = None;
+            self.sent.clear();
+            event = self.retrieve(uid).await;
+        }
         match &event {
             Ok(_) => drop(
                 self.asked
@@ -279,6 +289,7 @@ impl Pop {
             self.rest().await;
             self.reopen().await?;
         }
+        self.rested = good;
         Ok(())
     }
 

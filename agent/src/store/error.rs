@@ -291,6 +291,8 @@ fn index_advice(text: &str) -> &'static str {
         "; nothing was lost; let the agent's user write there, then try again"
     } else if text.contains("disk I/O error") {
         "; the disk may be full or failing: look at the system's log; nothing that was committed is lost"
+    } else if text.contains("malformed") || text.contains("not a database") {
+        "; `maildreieck-agent store rebuild-index` makes it anew from the segments"
     } else {
         ""
     }

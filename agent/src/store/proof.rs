@@ -203,6 +203,7 @@ impl Store {
     /// When the index or a file fails; damage is no error.
     pub fn verify(&mut self, read_back: ReadBack, now: i64) -> Result<Verified, StoreError> {
         let mut verified = Verified::default();
+        self.index.get_mut().mind_clock(now)?;
         let mut left = read_back.budget_bytes;
         // What is proved now must not come round again.
         let before = read_back.before.min(now);
@@ -256,6 +257,7 @@ impl Store {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<CheckReport, StoreError> {
         self.commit()?;
+        self.index.get_mut().is_whole()?;
         let noted: HashSet<ContentId> = self.damaged()?.into_iter().collect();
         let mut report = CheckReport::default();
         let rows = self.index.get_mut().segments()?;

@@ -567,6 +567,14 @@ fn damage_is_found_by_reading_too() {
     };
     let verified = store.verify(one, 60).unwrap();
     assert_eq!((verified.messages, verified.oldest_proof), (1, Some(50)));
+    // A clock that was ahead has noted proofs of a time to come.
+    let ahead = ReadBack {
+        budget_bytes: u64::MAX,
+        before: i64::MAX,
+    };
+    assert_eq!(store.verify(ahead, 1_000).unwrap().messages, 2);
+    let verified = store.verify(ahead, 65).unwrap();
+    assert_eq!((verified.messages, verified.oldest_proof), (2, Some(65)));
 
     let offset = store.index.get_mut().place(&id).unwrap().unwrap().offset;
     bench.flip(1, offset + 10);

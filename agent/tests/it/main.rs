@@ -7,12 +7,16 @@
     reason = "a test that cannot be set up fails"
 )]
 
+mod changes;
+mod clock;
+mod continuous;
 mod faults;
 mod kills;
 mod limits;
 mod mirror;
 mod model;
 mod oauth;
+mod polls;
 mod pop3;
 mod proof;
 mod providers;
@@ -22,4 +26,5 @@ mod restored;
 mod room;
 mod servers;
 mod site;
+mod sizes;
 mod targets;

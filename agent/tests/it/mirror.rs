@@ -6,7 +6,6 @@ use maildreieck_agent::ledger::Ledger;
 use maildreieck_agent::plan::identity::LogicalFolder;
 use maildreieck_api_spec::vocabulary::Corner;
 use xtask::lab::corpus::{Corpus, Place};
-use xtask::lab::daemon::until;
 use xtask::lab::dovecot::{Format, Options};
 
 use super::site::{Site, USER};
@@ -686,27 +685,4 @@ fn a_halt_can_be_released_while_the_service_runs() {
     service.kill().unwrap();
     service.wait().unwrap();
     site.once().exits(0);
-}
-
-#[test]
-fn continuous_mirroring_brings_mail_as_it_comes() {
-    let site = Site::new();
-    let file = site.dir.path().join("agent.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let text = text.replace("[[triangle]]\n", "[[triangle]]\nmirror = \"continuous\"\n");
-    std::fs::write(&file, text).unwrap();
-    site.fill("INBOX", 1, 1);
-    let mut service = site.spawn(&["run"]);
-    // The primary is asked once a minute at the latest; what comes sooner it has told itself.
-    for count in 1..=3 {
-        until(Duration::from_secs(30), "mail to be mirrored", || {
-            Ok(site.standby().messages("INBOX")?.len() == count)
-        })
-        .unwrap();
-        site.fill("INBOX", 1 + u32::try_from(count).unwrap(), 1);
-    }
-    service.kill().unwrap();
-    service.wait().unwrap();
-    site.once().exits(0);
-    site.assert_equal();
 }

@@ -3,7 +3,7 @@
 //! real servers.
 //!
 //! Twins, messages with equal octets, are everywhere in the history; planted is only where a message has none, so that
-//! what must be said is never in doubt. `MAILDREIECK_CAMPAIGN=whole` runs as many cases as a release wants.
+//! what must be said is never in doubt. `MAILDREIECK_LONG` runs as many cases as a release wants.
 
 mod modelled;
 mod real;
@@ -348,7 +348,7 @@ fn drive(corners: &mut impl Corners, (steps, plants): &Case) -> Result<(), TestC
 }
 
 fn runner(cases: u32, whole: u32) -> TestRunner {
-    let campaign = std::env::var("MAILDREIECK_CAMPAIGN").is_ok_and(|campaign| campaign == "whole");
+    let campaign = std::env::var_os("MAILDREIECK_LONG").is_some();
     TestRunner::new(Config {
         cases: if campaign { whole } else { cases },
         failure_persistence: None,

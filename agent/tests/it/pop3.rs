@@ -14,7 +14,7 @@ use xtask::lab::maildrop::{Answer, Maildrop, State};
 use super::site::{Said, Site, USER, agent, configured, oauth_toml};
 
 /// Rewrites the lines of a site's configuration.
-fn edit(dir: &Path, from: &str, to: &str) {
+pub fn edit(dir: &Path, from: &str, to: &str) {
     let file = dir.join("agent.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains(from), "{text}");
@@ -41,7 +41,7 @@ fn site(protection: &str) -> Site {
 }
 
 /// A message as POP3 delivers it, and the instant that is written into it.
-fn mail(number: u32) -> (Vec<u8>, i64) {
+pub fn mail(number: u32) -> (Vec<u8>, i64) {
     let text = format!(
         "Received: from a.example by b.example; Tue, 14 Nov 2023 22:{number:02}:20 +0000\r\nDate: Mon, 13 Nov 2023 10:00:00 +0100\r\nMessage-ID: <{number}@abc.example>\r\n\r\n.{number}\r\n..\r\n.\r\n"
     );
@@ -49,7 +49,7 @@ fn mail(number: u32) -> (Vec<u8>, i64) {
 }
 
 /// A maildrop of so many messages.
-fn filled(messages: u32) -> State {
+pub fn filled(messages: u32) -> State {
     let mut state = State::default();
     for number in 0..messages {
         state.add(&format!("uidl-{number}"), &mail(number).0);
@@ -58,14 +58,14 @@ fn filled(messages: u32) -> State {
 }
 
 /// A scripted maildrop, an empty Dovecot for standby, and the agent's folder.
-struct Scripted {
-    drop: Maildrop,
-    standby: Dovecot,
-    dir: tempfile::TempDir,
+pub struct Scripted {
+    pub drop: Maildrop,
+    pub standby: Dovecot,
+    pub dir: tempfile::TempDir,
 }
 
 impl Scripted {
-    fn new(state: State) -> Self {
+    pub fn new(state: State) -> Self {
         let drop = Maildrop::start(state).unwrap();
         let standby = Dovecot::start(Options::default()).unwrap();
         let dir = configured(drop.port(), standby.imap_port());
@@ -77,17 +77,17 @@ impl Scripted {
         Self { drop, standby, dir }
     }
 
-    fn agent(&self, args: &[&str]) -> Said {
+    pub fn agent(&self, args: &[&str]) -> Said {
         agent(self.dir.path(), args)
     }
 
-    fn standby(&self) -> Vec<Judged> {
+    pub fn standby(&self) -> Vec<Judged> {
         let mut judge = self.standby.judge(USER).unwrap();
         judge.messages("INBOX").unwrap()
     }
 
     /// The standby holds the maildrop's messages, each once.
-    fn assert_equal(&self) {
+    pub fn assert_equal(&self) {
         let mut copies: Vec<_> = self.standby().into_iter().map(|copy| copy.body).collect();
         let messages = self.drop.state().messages.clone();
         let mut messages: Vec<_> = messages.into_iter().map(|m| m.octets).collect();

@@ -250,6 +250,25 @@ fn the_index_can_be_made_anew() {
 }
 
 #[test]
+fn an_index_that_is_cut_off_is_no_store_that_is_whole() {
+    let site = balanced();
+    let index = site.dir.path().join("data/store/index.sqlite");
+    let file = std::fs::OpenOptions::new().write(true).open(index).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1000).unwrap();
+    for command in [&["store", "check"][..], &["once"]] {
+        let said = site.agent(command);
+        let text = format!("{} {}", said.json, said.stderr);
+        assert!(
+            said.code == 1 && text.contains("store rebuild-index"),
+            "{text}"
+        );
+    }
+    site.agent(&["store", "rebuild-index"]).exits(0);
+    site.agent(&["store", "check"]).exits(0);
+    assert_eq!(site.once().exits(0).classes(), [""; 0]);
+}
+
+#[test]
 fn a_folder_that_goes_with_the_store_does_not_stop_the_mirror() {
     let site = Site::new();
     site.primary().create("Projekte").unwrap();

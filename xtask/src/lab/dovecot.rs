@@ -438,13 +438,21 @@ impl Dovecot {
     /// # Errors
     /// If the format is not Maildir, a message has a keyword, or writing fails.
     pub fn seed(&self, user: &str, corpus: &Corpus) -> Result<(u64, u64)> {
+        self.plant(user, corpus.messages())
+    }
+
+    /// The same with any messages.
+    ///
+    /// # Errors
+    /// As [`Self::seed`].
+    pub fn plant(&self, user: &str, messages: impl Iterator<Item = Message>) -> Result<(u64, u64)> {
         if self.options.format != Format::Maildir {
             bail!("only a Maildir can be seeded; use Judge::append_all");
         }
         let base = self.maildir(user);
         let mut made = std::collections::BTreeMap::new();
         let (mut count, mut bytes) = (0, 0);
-        for message in corpus.messages() {
+        for message in messages {
             let folder = match made.get(&message.place) {
                 Some(path) => path,
                 None => {

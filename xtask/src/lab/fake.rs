@@ -667,6 +667,24 @@ impl Connection {
                     return Ok(no(command, "[NONEXISTENT] No such folder."));
                 }
             }
+            "RENAME" => {
+                let (from, to) = (names::decode(&argument(0)), names::decode(&argument(1)));
+                let folders = &mut lock(&self.state).script.folders;
+                if !folders.contains_key(&from) || folders.contains_key(&to) {
+                    return Ok(no(command, "[CANNOT] No such folder, or one of that name."));
+                }
+                // What lies below moves along.
+                let moved = |name: &String| match name.strip_prefix(&from) {
+                    Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{to}{rest}"),
+                    _ => name.clone(),
+                };
+                let before = std::mem::take(folders);
+                folders.extend(
+                    before
+                        .into_iter()
+                        .map(|(name, folder)| (moved(&name), folder)),
+                );
+            }
             "IDLE" => {
                 self.write(b"+ idling\r\n")?;
                 self.line()?;

@@ -269,6 +269,15 @@ impl Index {
         })
     }
 
+    /// Takes proofs of a time to come as of now: a clock that was ahead has noted them.
+    pub(crate) fn mind_clock(&mut self, now: i64) -> Result<(), StoreError> {
+        diesel::update(contents::table.filter(contents::verified_at.gt(now)))
+            .set(contents::verified_at.eq(now.saturating_sub(1)))
+            .execute(&mut self.connection)
+            .map_err(sql("correcting times in"))?;
+        Ok(())
+    }
+
     /// The contents that were last proved before a moment, the oldest proof first.
     pub(crate) fn due(&mut self, before: i64, limit: i64) -> Result<Vec<Due>, StoreError> {
         type Row = (Vec<u8>, PlaceColumns, Vec<u8>);

@@ -75,3 +75,23 @@ pub(super) fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<
             detail: e.to_string(),
         })
 }
+
+impl Index {
+    /// Whether SQLite finds its file whole, pages and order.
+    pub(crate) fn is_whole(&mut self) -> Result<(), StoreError> {
+        #[derive(QueryableByName)]
+        struct Said {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            integrity_check: String,
+        }
+        let said: Vec<Said> = diesel::sql_query("PRAGMA integrity_check(1)")
+            .load(&mut self.connection)
+            .map_err(error::sql("checking"))?;
+        if said.iter().all(|said| said.integrity_check == "ok") {
+            return Ok(());
+        }
+        Err(StoreError::IndexDamaged {
+            detail: "SQLite does not find its file whole",
+        })
+    }
+}
