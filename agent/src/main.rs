@@ -226,6 +226,7 @@ async fn cycle(
             }
         };
         if let Err(error) = result {
+            report.mirrored = site.sent();
             report.take_error(&error);
             eprintln!("maildreieck-agent: {}: {error}", triangle.name);
         }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Round, Site};
+use maildreieck_api_spec::runs::Volume;
+
 use crate::clock;
 use crate::config::TriangleConfig;
 use crate::error::AgentError;
@@ -40,6 +42,7 @@ impl Site {
     ) -> Result<Mirrored, AgentError> {
         self.progress
             .say(format!("{}: looking at both accounts", triangle.name));
+        self.sent.set(Volume::default());
         let result = self.mirror_round(triangle, dry_run).await;
         self.progress.end();
         if let Err(error) = &result {
@@ -214,8 +217,7 @@ impl Round<'_> {
                     self.refill_for(&plan).await?;
                     self.room_is_told = false;
                     let (done, folders) = self.act(&plan, &view).await?;
-                    mirrored.volume.messages += done.mirrored.messages;
-                    mirrored.volume.bytes += done.mirrored.bytes;
+                    mirrored.volume = self.site.sent();
                     failed_rounds = self.count_failures(failed_rounds, done.failures)?;
                     if failed_rounds > 0 {
                         self.look_at_target(|name| done.touched.contains(name))

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::Corner;
 
 use crate::account::Account;
@@ -44,6 +45,8 @@ pub struct Site {
     store: SharedStore,
     report_key: [u8; 32],
     progress: Progress,
+    /// What the mirror that runs, or ran last, has sent.
+    sent: Cell<Volume>,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
@@ -62,6 +65,7 @@ impl Site {
             store: SharedStore::new(store),
             report_key: key.report_key(),
             progress: Progress::new(quiet),
+            sent: Cell::default(),
             stop: tokio::sync::watch::Sender::new(false),
         })
     }
@@ -113,6 +117,12 @@ impl Site {
     #[must_use]
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// What the last mirror has sent, also one that failed.
+    #[must_use]
+    pub fn sent(&self) -> Volume {
+        self.sent.get()
     }
 
     /// The key of hashes in reports.
@@ -428,6 +438,7 @@ impl<'a> Round<'a> {
             room: self.room.clone(),
             target_corner: Corner::Standby,
             progress: &self.site.progress,
+            sent: &self.site.sent,
             stop: self.site.stop.subscribe(),
         }
     }

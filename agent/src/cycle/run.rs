@@ -332,7 +332,10 @@ async fn work(
     began_at: DateTime<Utc>,
     mirrored: &mut Mirrored,
 ) -> Result<Option<Proof>, AgentError> {
-    *mirrored = site.mirror(triangle, false).await?;
+    let result = site.mirror(triangle, false).await;
+    // What was sent is said also of a mirror that failed.
+    mirrored.volume = site.sent();
+    *mirrored = result?;
     if kind == RunKind::Mirror {
         return Ok(None);
     }

@@ -99,6 +99,8 @@ pub struct Execution<'a> {
     pub target_corner: Corner,
     /// Where progress is shown.
     pub progress: &'a Progress,
+    /// What has been sent.
+    pub sent: &'a Cell<Volume>,
     /// Whether to begin nothing more.
     pub stop: watch::Receiver<bool>,
 }
@@ -106,8 +108,6 @@ pub struct Execution<'a> {
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// Sent to the target.
-    pub mirrored: Volume,
     /// Connections that failed on the way; what they carried is looked for in the next round.
     pub failures: Vec<ImapError>,
     /// Folders of the target that were written to.

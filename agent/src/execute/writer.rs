@@ -100,6 +100,10 @@ impl Execution<'_> {
         let mut flights: VecDeque<Flight> = VecDeque::new();
         loop {
             match self.next(&mut link, &flights, parcels).await? {
+                Happened::Parcel(Some(parcel)) if *self.stop.borrow() => {
+                    // Nothing of it was sent.
+                    self.close_batches(&[parcel.batch], &parcel.folder, &parcel.logical, &[])?;
+                }
                 Happened::Parcel(Some(parcel)) => {
                     if outcome.borrow().fatal.is_some() {
                         return Ok(());
@@ -122,9 +126,9 @@ impl Execution<'_> {
                 Happened::Enough => link.end_append().await?,
                 Happened::Parcel(None) => {
                     link.end_append().await?;
-                    self.land_oldest(&mut link, &mut flights, outcome).await?;
+                    self.land_oldest(&mut link, &mut flights).await?;
                 }
-                Happened::Answered => self.land_oldest(&mut link, &mut flights, outcome).await?,
+                Happened::Answered => self.land_oldest(&mut link, &mut flights).await?,
             }
         }
         link.logout().await;
@@ -224,21 +228,15 @@ impl Execution<'_> {
         &self,
         link: &mut Link,
         flights: &mut VecDeque<Flight>,
-        outcome: &RefCell<Outcome>,
     ) -> Result<(), AgentError> {
         match flights.pop_front() {
-            Some(flight) => self.land(link, flight, outcome).await,
+            Some(flight) => self.land(link, flight).await,
             None => Ok(()),
         }
     }
 
     /// Takes the answers to a flight, and sends again in parts what was refused.
-    async fn land(
-        &self,
-        link: &mut Link,
-        flight: Flight,
-        outcome: &RefCell<Outcome>,
-    ) -> Result<(), AgentError> {
+    async fn land(&self, link: &mut Link, flight: Flight) -> Result<(), AgentError> {
         let Flight {
             logical,
             folder,
@@ -282,10 +280,11 @@ impl Execution<'_> {
         let batches = if landed.is_ok() { batches } else { Vec::new() };
         self.close_batches(&batches, &folder, &logical, &appended)?;
         landed?;
-        let mut outcome = outcome.borrow_mut();
         for (item, _) in &appended {
-            outcome.done.mirrored.messages += 1;
-            outcome.done.mirrored.bytes += u64::from(item.size);
+            let mut sent = self.sent.get();
+            sent.messages += 1;
+            sent.bytes += u64::from(item.size);
+            self.sent.set(sent);
             self.progress.arrived(&logical, u64::from(item.size));
         }
         Ok(())
@@ -400,7 +399,7 @@ impl Execution<'_> {
                         bytes: 0,
                         until: Instant::now(),
                     };
-                    self.land(link, flight, outcome).await?;
+                    self.land(link, flight).await?;
                 }
                 Err(AgentError::Imap(error)) if error.kind == Kind::Bad => {
                     let text = format!(

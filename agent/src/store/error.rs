@@ -151,7 +151,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The index did not do its work.
-    #[error("{action} the index of the store: {source}{}", index_advice(&source.to_string()))]
+    #[error("{action} the index of the store: {source}{}", index_remedy(&source.to_string()))]
     Index {
         /// What was being done.
         action: &'static str,
@@ -291,10 +291,17 @@ fn index_advice(text: &str) -> &'static str {
         "; nothing was lost; let the agent's user write there, then try again"
     } else if text.contains("disk I/O error") {
         "; the disk may be full or failing: look at the system's log; nothing that was committed is lost"
-    } else if text.contains("malformed") || text.contains("not a database") {
-        "; `maildreieck-agent store rebuild-index` makes it anew from the segments"
     } else {
         ""
+    }
+}
+
+/// The same, and of one that is damaged how it is made anew.
+fn index_remedy(text: &str) -> &'static str {
+    if text.contains("malformed") {
+        "; `maildreieck-agent store rebuild-index` makes it anew from the segments"
+    } else {
+        index_advice(text)
     }
 }
 

@@ -10,6 +10,7 @@
 mod changes;
 mod clock;
 mod continuous;
+mod cut;
 mod faults;
 mod kills;
 mod limits;
