@@ -1,17 +1,19 @@
 //! The certificate of a Tx: what the agent of a site asserts about the three corners, in figures that a
 //! reader without the mail can check. No subject, sender, address or folder name is in it, and no field that is not
-//! named here: what is signed is understood.
-//!
-//! This is the unchained form: signature, chain and the server's nonce join it without changing these
-//! fields. Its canonical octets are those of RFC 8785 (JSON Canonicalization Scheme).
+//! named here: what is signed is understood. The format is described for strangers in agent/CERTIFICATE.md.
 
 mod check;
+mod signature;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::check::{EARLIEST, LARGEST, ROLES};
+pub use self::signature::{
+    Chained, Countersignature, Unsound, countersigned_octets, follows, hash_of, key_fingerprint,
+    key_text, read_key, signed_octets, verify,
+};
 pub(crate) use self::check::{is_hex, too_early};
 use crate::vocabulary::{Class, Corner, Depth, Direction, Reason, Verdict};
 
@@ -57,6 +59,9 @@ pub struct FolderFigures {
     /// Its figures in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<CornerFigures>,
+    /// Its figures on the medium; absent, since no agent of this version writes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub medium: Option<CornerFigures>,
 }
 
 /// The figures of the three corners, all folders together.
@@ -69,6 +74,9 @@ pub struct Corners {
     pub standby: CornerFigures,
     /// The store.
     pub store: CornerFigures,
+    /// The medium; absent, since no agent of this version writes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub medium: Option<CornerFigures>,
 }
 
 /// Where a folder of an account stood at the cut (RFC 9051, 2.3.1.1; RFC 7162, 3.1), also one without
@@ -153,6 +161,28 @@ pub struct CornerCoverage {
     pub oldest_proof: Option<DateTime<Utc>>,
 }
 
+/// What the guard counts: messages that vanished on the primary, or that were to be put back on the standby.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LostCount {
+    /// Vanished on the primary.
+    pub vanished: u64,
+    /// Put back on the standby.
+    pub put_back: u64,
+}
+
+/// What vanished or was put back up to this Tx, held against [`GuardShares::of`] by the site's guard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuardShares {
+    /// Within 24 hours before the Tx.
+    pub day: LostCount,
+    /// Within 7 days before the Tx, those 24 hours included.
+    pub week: LostCount,
+    /// Messages that the primary was known to have.
+    pub of: u64,
+}
+
 /// What the agent of a site asserts about one Tx.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -160,8 +190,16 @@ pub struct Certificate {
     /// [`FORMAT`].
     #[schema(example = "maildreieck-certificate/1")]
     pub format: String,
-    /// The triangle's id on the server, or its name in the site's file where there is no server.
+    /// The triangle's id on the server for a Tx of its schedule, or its name in the site's file for any other. Each has
+    /// a chain of its own.
     pub triangle: String,
+    /// Its place in that chain: 1, 2, 3, …
+    #[schema(minimum = 1, maximum = 9007199254740991u64)]
+    pub sequence: u64,
+    /// The hash ([`hash_of`]) of the certificate before it, 64 hex digits in lower case; absent at `sequence` 1 alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 64, max_length = 64)]
+    pub previous: Option<String>,
     /// When the proof began, by the agent's clock: not before its run did.
     pub tx_at: DateTime<Utc>,
     /// How deep it looked.
@@ -186,9 +224,12 @@ pub struct Certificate {
     /// Tombstones that are new since the last Tx. No figure bounds them: what came and vanished since is in none, and
     /// a folder that is gone has no cut.
     pub new_tombstones: u64,
+    /// How much vanished or was put back within a day and a week.
+    pub guard: GuardShares,
     /// Coverage of each corner.
     pub coverage: Vec<CornerCoverage>,
-    /// The server's nonce for this Tx, or [`UNANCHORED`]; the latter alone as long as no server gives one.
+    /// The server's nonce for this run, asked for when it began, or [`UNANCHORED`]: with the first the proof is no older than
+    /// the nonce, with the second only the agent's clock says when it was.
     #[schema(example = "unanchored")]
     pub nonce: String,
     /// BLAKE3 of the triangle's canonical configuration without secrets, 64 hex digits in lower case.
@@ -197,6 +238,17 @@ pub struct Certificate {
     /// The agent's version, like `1.2.3` or `1.2.3-rc.1`.
     #[schema(example = "0.1.0", max_length = 64)]
     pub agent_version: String,
+    /// The agent's Ed25519 public key, 32 octets in base64url without padding.
+    #[schema(min_length = 43, max_length = 43)]
+    pub signing_key: String,
+    /// Its signature (Ed25519, RFC 8032) over [`signed_octets`], 64 octets in base64url without padding; absent
+    /// only before it is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 86, max_length = 86)]
+    pub signature: Option<String>,
+    /// What the server said to it; joins it on site when the server has committed it, and is no part of what is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countersignature: Option<Countersignature>,
 }
 
 impl Certificate {

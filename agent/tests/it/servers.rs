@@ -256,7 +256,7 @@ fn a_narrow_line_is_compressed() {
             .seed(USER, &Corpus::shaped(9, 500, 6, false))
             .unwrap();
         let bytes = site.primary().account().unwrap().bytes();
-        let narrow = |port| DelayLine::narrow(port, Duration::from_millis(30), 6_000_000).unwrap();
+        let narrow = |port| DelayLine::narrow(port, Duration::from_millis(30), 3_000_000).unwrap();
         let (from, to) = (
             narrow(site.primary.imap_port()),
             narrow(site.standby.imap_port()),

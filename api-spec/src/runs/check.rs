@@ -175,11 +175,13 @@ mod tests {
         let none = serde_json::json!({"messages": 0, "bytes": 0, "set_hash": "9".repeat(64)});
         let corner = |corner| serde_json::json!({"corner": corner, "whole": true, "content_verified": 0, "content_verified_now": 0});
         let corners = ["primary", "standby", "store"].map(corner);
+        let lost = serde_json::json!({"vanished": 0, "put_back": 0});
         serde_json::from_value(serde_json::json!({
             "format": "maildreieck-certificate/1", "triangle": triangle, "tx_at": seconds(2), "depth": "ledger",
             "verdict": "balanced", "direction": "primary_to_standby", "epoch": 0, "cut": [],
             "corners": {"primary": none, "standby": none, "store": none}, "folders": [], "differences": [],
-            "repairs": [], "new_tombstones": 0, "coverage": corners,
+            "repairs": [], "new_tombstones": 0, "coverage": corners, "sequence": 1,
+            "guard": {"day": lost, "week": lost, "of": 0}, "signing_key": "A".repeat(43),
             "nonce": "unanchored", "configuration_hash": "d".repeat(64), "agent_version": "0.1.0",
         }))
         .unwrap()

@@ -70,6 +70,15 @@ pub(crate) fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// The length of a server's nonce for a Tx.
+const NONCE: usize = 96;
+
+/// Whether a text is so many characters of base64url (RFC 4648, 5) without padding.
+fn is_base64url(text: &str, length: usize) -> bool {
+    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    text.len() == length && text.bytes().all(known)
+}
+
 /// Whether a text is a version like `1.2.3`, `1.2.3-rc.1` or `1.2.3+debian`, at most 64 characters.
 fn is_version(text: &str) -> bool {
     let (numbers, rest) = match text.find(['-', '+']) {
@@ -116,9 +125,26 @@ impl Certificate {
             let rule = "primary_to_standby in epoch 0, since each failover begins another";
             found.say("/direction", rule);
         }
-        // No server gives a nonce for a Tx yet.
-        if self.nonce != UNANCHORED {
-            found.say("/nonce", UNANCHORED);
+        if self.nonce != UNANCHORED && !is_base64url(&self.nonce, NONCE) {
+            let rule = format!("{UNANCHORED}, or {NONCE} characters of base64url");
+            found.say("/nonce", rule);
+        }
+        if (self.sequence == 1) != self.previous.is_none() {
+            let rule = "there unless `sequence` is 1, which begins a chain";
+            found.say("/previous", rule);
+        }
+        if self.previous.as_deref().is_some_and(|p| !is_hex(p, 64)) {
+            found.say("/previous", "64 hex digits in lower case");
+        }
+        if !is_base64url(&self.signing_key, 43) {
+            found.say("/signing_key", "32 octets in base64url without padding");
+        }
+        if self.signature.as_deref().is_some_and(|s| !is_base64url(s, 86)) {
+            found.say("/signature", "64 octets in base64url without padding");
+        }
+        let mediums = self.folders.iter().any(|f| f.medium.is_some());
+        if self.corners.medium.is_some() || mediums {
+            found.say("/corners/medium", "absent in this version");
         }
         if !is_hex(&self.configuration_hash, 64) {
             found.say("/configuration_hash", "64 hex digits in lower case");
@@ -233,6 +259,16 @@ impl Certificate {
             0,
             LARGEST,
         );
+        check("/sequence".to_owned(), self.sequence, 1, LARGEST);
+        let (day, week) = (self.guard.day, self.guard.week);
+        for (name, day, week) in [
+            ("vanished", day.vanished, week.vanished),
+            ("put_back", day.put_back, week.put_back),
+        ] {
+            check(format!("/guard/week/{name}"), week, 0, LARGEST);
+            check(format!("/guard/day/{name}"), day, 0, week.min(LARGEST));
+        }
+        check("/guard/of".to_owned(), self.guard.of, 0, LARGEST);
         for (i, c) in self.coverage.iter().enumerate() {
             let at = |name: &str| format!("/coverage/{i}/{name}");
             check(at("content_verified"), c.content_verified, 0, LARGEST);

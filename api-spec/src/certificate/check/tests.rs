@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::certificate::{
-    CornerCoverage, Corners, CutPoint, DifferenceCount, FolderRef, RepairCount, UNANCHORED,
+    CornerCoverage, Corners, CutPoint, DifferenceCount, FolderRef, GuardShares, RepairCount, UNANCHORED,
 };
 use crate::vocabulary::{Class, Direction};
 
@@ -31,6 +31,7 @@ fn folder(name: &str, figures: [Option<CornerFigures>; 3]) -> FolderFigures {
         primary,
         standby,
         store,
+        medium: None,
     }
 }
 
@@ -41,6 +42,8 @@ fn balanced() -> Certificate {
     Certificate {
         format: FORMAT.to_owned(),
         triangle: "info".to_owned(),
+        sequence: 1,
+        previous: None,
         tx_at: "2026-11-24T17:00:00Z".parse().unwrap(),
         depth: Depth::Ledger,
         verdict: Verdict::Balanced,
@@ -51,6 +54,7 @@ fn balanced() -> Certificate {
             primary: figures(15, 'c'),
             standby: figures(15, 'c'),
             store: figures(15, 'c'),
+            medium: None,
         },
         folders: vec![
             folder("inbox", [ten(), ten(), ten()]),
@@ -59,10 +63,14 @@ fn balanced() -> Certificate {
         differences: vec![],
         repairs: vec![],
         new_tombstones: 0,
+        guard: GuardShares::default(),
         coverage: CORNERS.map(coverage).to_vec(),
         nonce: UNANCHORED.to_owned(),
         configuration_hash: "d".repeat(64),
         agent_version: "0.1.0".to_owned(),
+        signing_key: "A".repeat(43),
+        signature: None,
+        countersignature: None,
     }
 }
 
@@ -127,6 +135,7 @@ fn without_mail(proof: &mut Certificate) {
         primary: none.clone(),
         standby: none.clone(),
         store: none,
+        medium: None,
     };
     cover(proof);
 }
