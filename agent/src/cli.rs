@@ -111,6 +111,21 @@ pub enum Command {
         #[arg(long, value_enum)]
         format: Format,
     },
+    /// Check certificates anywhere, without configuration, server or mail, and the chain that they make.
+    #[command(
+        after_help = "Exit codes: 0 all is sound; 1 something is wrong, and the first such thing is named; 2 a file cannot be read.\n\nExample: maildreieck-agent verify certificates/info --key agent.pub"
+    )]
+    Verify {
+        /// Certificates, or folders with some.
+        #[arg(value_name = "CERTIFICATE", required = true)]
+        certificates: Vec<PathBuf>,
+        /// A file with the agent's public key, or several.
+        #[arg(long, value_name = "FILE")]
+        key: Vec<PathBuf>,
+        /// A file with the server's public key, or several.
+        #[arg(long, value_name = "FILE")]
+        server_key: Vec<PathBuf>,
+    },
     /// Look after the store.
     #[command(after_help = "Example: maildreieck-agent store --config agent.toml check")]
     Store {

@@ -2,8 +2,10 @@
 
 use maildreieck_api_spec::runs::{Failure, FailureCode};
 
+use crate::identity::IdentityError;
 use crate::imap::ImapError;
 use crate::ledger::LedgerError;
+use crate::report::chain::ChainError;
 use crate::store::StoreError;
 
 /// Why a run could not go on.
@@ -18,6 +20,12 @@ pub enum AgentError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The certificates before this one.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The keys that certificates are signed with.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The configuration.
     #[error("{0}")]
     Config(String),
@@ -49,7 +57,11 @@ impl AgentError {
             Self::Imap(error) => error.temporary(),
             Self::Store(error) => error.temporary(),
             Self::Unsteady | Self::Interrupted | Self::Ledger(LedgerError::Locked) => true,
-            Self::Ledger(_) | Self::Config(_) | Self::Internal(_) => false,
+            Self::Ledger(_)
+            | Self::Chain(_)
+            | Self::Identity(_)
+            | Self::Config(_)
+            | Self::Internal(_) => false,
         }
     }
 
@@ -59,7 +71,9 @@ impl AgentError {
         let (code, corner) = match self {
             Self::Imap(error) => (error.code(), Some(error.corner)),
             Self::Store(error) if error.concerns_key() => (FailureCode::StoreKey, None),
-            Self::Store(_) | Self::Ledger(_) => (FailureCode::LocalStorage, None),
+            Self::Store(_) | Self::Ledger(_) | Self::Chain(_) | Self::Identity(_) => {
+                (FailureCode::LocalStorage, None)
+            }
             Self::Config(_) => (FailureCode::Configuration, None),
             Self::Unsteady | Self::Interrupted => (FailureCode::Interrupted, None),
             Self::Internal(_) => (FailureCode::Internal, None),

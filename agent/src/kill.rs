@@ -2,7 +2,7 @@
 //! happens at a server. Release builds have none.
 
 /// All of them, in the order in which a first mirror comes by; then those of a rename that is followed.
-pub const POINTS: [&str; 14] = [
+pub const POINTS: [&str; 15] = [
     "folders listed",
     "looked",
     "store written",
@@ -15,6 +15,7 @@ pub const POINTS: [&str; 14] = [
     "append answered",
     "copies noted",
     "run settled",
+    "certificate kept",
     "rename noted",
     "renamed",
 ];

@@ -11,6 +11,7 @@ pub mod execute;
 pub mod export;
 pub mod files;
 mod http;
+pub mod identity;
 pub mod imap;
 pub mod kill;
 pub mod ledger;

@@ -1,20 +1,23 @@
 //! The program: reads the command line and the configuration, calls the rooms that do the work, and says
 //! how it went.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use ed25519_dalek::VerifyingKey;
 use maildreieck_agent::cli::{Cli, Command, Common, StoreWork};
 use maildreieck_agent::clock;
 use maildreieck_agent::config::{Config, TriangleConfig};
 use maildreieck_agent::cycle::Site;
 use maildreieck_agent::cycle::run::{self, Stop};
+use maildreieck_agent::cycle::tx::Asked;
 use maildreieck_agent::error::AgentError;
 use maildreieck_agent::export;
 use maildreieck_agent::ledger::Ledger;
 use maildreieck_agent::progress::Progress;
 use maildreieck_agent::report::document::{Document, TriangleReport};
-use maildreieck_agent::report::terminal;
+use maildreieck_agent::report::{chain, terminal, verify};
 use maildreieck_agent::server_api::{Connection, ServerApi};
 use maildreieck_agent::store::{self, Store, StoreKey};
 use maildreieck_api_spec::vocabulary::Depth;
@@ -65,6 +68,17 @@ fn main() -> ExitCode {
             &AgentError::Internal("a TLS provider was installed twice"),
             1,
         );
+    }
+    if let Command::Verify {
+        certificates,
+        key,
+        server_key,
+    } = &command
+    {
+        return match verify_all(&common, certificates, key, server_key) {
+            Ok(code) => ExitCode::from(code),
+            Err(Failed { text, code }) => fail(&common, &text, code),
+        };
     }
     let Some(file) = &common.config else {
         return fail(
@@ -176,6 +190,11 @@ async fn work(
         } => enrol(config, common, server, &code, replace).await,
         Command::Export { triangle, to, .. } => export_mail(config, common, &triangle, &to),
         Command::Store { work } => store_work(config, common, work),
+        Command::Verify {
+            certificates,
+            key,
+            server_key,
+        } => verify_all(common, &certificates, &key, &server_key),
     }
 }
 
@@ -247,9 +266,8 @@ async fn one(
             report.take_mirrored(&site.mirror(triangle, dry_run).await?);
         }
         Work::Reconcile(depth) => {
-            let name = &triangle.name;
-            let proof = site.reconcile(triangle, name, depth, None, clock::now());
-            report.take_proof(&proof.await?);
+            let asked = Asked::by_hand(triangle, depth, clock::now());
+            report.take_proof(&site.reconcile(triangle, &asked, None).await?);
         }
         Work::Once => once(site, triangle, report).await?,
     }
@@ -264,10 +282,8 @@ async fn once(
     let began_at = clock::now();
     let mirrored = site.mirror(triangle, false).await?;
     report.take_mirrored(&mirrored);
-    let after = Some(&mirrored);
-    let proof = site
-        .reconcile(triangle, &triangle.name, Depth::Ledger, after, began_at)
-        .await?;
+    let asked = Asked::by_hand(triangle, Depth::Ledger, began_at);
+    let proof = site.reconcile(triangle, &asked, Some(&mirrored)).await?;
     report.take_proof(&proof);
     Ok(())
 }
@@ -348,6 +364,33 @@ async fn enrol(
         )
     });
     Ok(0)
+}
+
+/// Needs no configuration: whoever has certificates and a public key can check them.
+fn verify_all(
+    common: &Common,
+    certificates: &[PathBuf],
+    key: &[PathBuf],
+    server_key: &[PathBuf],
+) -> Result<u8, Failed> {
+    let unusable = |path: &Path, detail: &dyn std::fmt::Display| Failed {
+        text: format!("{}: {detail}", path.display()),
+        code: 2,
+    };
+    let keys = |files: &[PathBuf]| -> Result<Vec<VerifyingKey>, Failed> {
+        let mut keys = Vec::new();
+        for path in files {
+            let text = std::fs::read_to_string(path).map_err(|e| unusable(path, &e))?;
+            let none = "holds no Ed25519 public key: PEM as in agent.pub, or base64url";
+            keys.extend(chain::read_keys(&text).ok_or_else(|| unusable(path, &none))?);
+        }
+        Ok(keys)
+    };
+    let (keys, server_keys) = (keys(key)?, keys(server_key)?);
+    let files = verify::files(certificates).map_err(|(path, e)| unusable(&path, &e))?;
+    let verified = verify::check(&files, &keys, &server_keys);
+    say(common, &verified, || verified.to_string());
+    Ok(u8::from(!verified.sound))
 }
 
 fn key(config: &Config) -> Result<StoreKey, Failed> {

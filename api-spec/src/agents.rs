@@ -39,6 +39,9 @@ pub struct EnrolResponse {
     pub tenant_id: TenantId,
     /// What the agent must name as audience in its assertions.
     pub audience: String,
+    /// The Ed25519 public key that the server countersigns certificates with, 32 octets in base64url without padding.
+    #[schema(min_length = 43, max_length = 43)]
+    pub server_key: String,
 }
 
 /// A nonce to sign, good once and for two minutes (`POST /agent/v1/nonce`).
@@ -48,6 +51,14 @@ pub struct NonceResponse {
     pub nonce: String,
     /// Until when.
     pub expires_at: DateTime<Utc>,
+}
+
+/// A nonce for the certificate of a run, good for that run alone (`POST /agent/v1/runs/{run_id}/nonce`).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunNonceResponse {
+    /// 96 characters of base64url; 128 random bits are in it.
+    #[schema(min_length = 96, max_length = 96)]
+    pub nonce: String,
 }
 
 /// Asks for an access token (`POST /agent/v1/token`).

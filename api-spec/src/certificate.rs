@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::check::{EARLIEST, LARGEST, ROLES};
+pub(crate) use self::check::{is_hex, too_early};
 pub use self::signature::{
     Chained, Countersignature, Unsound, countersigned_octets, follows, hash_of, key_fingerprint,
     key_text, read_key, signed_octets, verify,
 };
-pub(crate) use self::check::{is_hex, too_early};
 use crate::vocabulary::{Class, Corner, Depth, Direction, Reason, Verdict};
 
 /// The `format` of a certificate of this version.

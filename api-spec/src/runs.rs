@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, Countersignature};
 use crate::ids::{AgentId, RunId, ScheduleId, SiteId, TriangleId};
 use crate::page::Limit;
 use crate::vocabulary::{Corner, Verdict};
@@ -165,6 +165,9 @@ pub struct RunReceipt {
     pub run_id: RunId,
     /// When it was first received.
     pub received_at: DateTime<Utc>,
+    /// What the server says of its certificate; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countersignature: Option<Countersignature>,
 }
 
 /// A run as people read it.
@@ -181,6 +184,9 @@ pub struct Run {
     /// The verdict, as the server recomputed it from the certificate; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// What the server said of the certificate; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countersignature: Option<Countersignature>,
     /// What the agent reported.
     pub report: RunReport,
 }

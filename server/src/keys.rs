@@ -1,6 +1,6 @@
 //! The server's own secret, 32 random octets in a file that only it can read, made at the first start.
 //! Everything secret that the server does alone is keyed by it under a purpose: tokens, nonces, the
-//! fingerprints of repeated requests, and the keys of personal fields in the audit chain. Instances on one
+//! fingerprints of repeated requests, countersignatures, and the keys of personal fields in the audit chain. Instances on one
 //! PostgreSQL share the file. Whoever has the database but not this file reads none of those.
 
 use std::io::Write;
@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::Context;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, RandomizedNonceKey};
 use aws_lc_rs::hmac;
+use ed25519_dalek::SigningKey;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use secrecy::{ExposeSecret, SecretBox};
 use zeroize::Zeroizing;
@@ -22,7 +23,10 @@ pub struct Keys {
     pub token_signing: EncodingKey,
     /// Checks them.
     pub token_checking: DecodingKey,
+    /// Countersigns certificates.
+    pub countersigning: SigningKey,
     nonces: hmac::Key,
+    run_nonces: hmac::Key,
     fingerprints: hmac::Key,
     personal: SecretBox<[u8; 32]>,
     check: String,
@@ -71,7 +75,12 @@ impl Keys {
         Self {
             token_signing: EncodingKey::from_secret(token.as_slice()),
             token_checking: DecodingKey::from_secret(token.as_slice()),
+            countersigning: SigningKey::from_bytes(&Zeroizing::new(derive(
+                secret,
+                "countersignature",
+            ))),
             nonces: hmac::Key::new(hmac::HMAC_SHA256, &derive(secret, "nonce")),
+            run_nonces: hmac::Key::new(hmac::HMAC_SHA256, &derive(secret, "run nonce")),
             fingerprints: hmac::Key::new(hmac::HMAC_SHA256, &derive(secret, "fingerprint")),
             personal: SecretBox::new(Box::new(derive(secret, "personal"))),
             check: hex::encode(derive(secret, "check")),
@@ -94,6 +103,18 @@ impl Keys {
     #[must_use]
     pub fn nonce_is_ours(&self, nonce: &[u8], seal: &[u8]) -> bool {
         hmac::verify(&self.nonces, nonce, seal).is_ok()
+    }
+
+    /// The seal of a run's nonce.
+    #[must_use]
+    pub fn seal_run_nonce(&self, nonce: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.run_nonces, nonce).as_ref().to_vec()
+    }
+
+    /// Whether a run's nonce bears our seal.
+    #[must_use]
+    pub fn run_nonce_is_ours(&self, nonce: &[u8], seal: &[u8]) -> bool {
+        hmac::verify(&self.run_nonces, nonce, seal).is_ok()
     }
 
     /// The fingerprint of a request's body. Keyed, since a body can hold a password.

@@ -9,7 +9,7 @@ mod mirror;
 mod remember;
 mod room;
 pub mod run;
-mod tx;
+pub mod tx;
 mod watch;
 
 use std::cell::{Cell, RefCell};
@@ -25,6 +25,7 @@ use crate::clock;
 use crate::config::{Clients, Config, TriangleConfig};
 use crate::error::AgentError;
 use crate::execute::{Execution, SharedStore, Spares};
+use crate::identity::IdentityFiles;
 use crate::imap::{Endpoint, LONGEST_BACK_OFF, QuotaLeft, Shapes};
 use crate::kill;
 use crate::ledger::{Batch, Ledger, StoredRow};
@@ -33,6 +34,7 @@ use crate::plan::room::Room;
 use crate::pop::{self, Numbered};
 use crate::progress::Progress;
 use crate::report::RefusedFolder;
+use crate::report::chain::Chain;
 use crate::snapshot::{self, Choice, Cut, Seen, TargetFolder, stands};
 use crate::store::{Store, StoreKey};
 
@@ -44,6 +46,8 @@ pub struct Site {
     ledger: RefCell<Ledger>,
     store: SharedStore,
     report_key: [u8; 32],
+    identity: IdentityFiles,
+    chain: Chain,
     progress: Progress,
     /// What the mirror that runs, or ran last, has sent.
     sent: Cell<Volume>,
@@ -64,6 +68,8 @@ impl Site {
             ledger: RefCell::new(ledger),
             store: SharedStore::new(store),
             report_key: key.report_key(),
+            identity: IdentityFiles::new(&config.data_dir),
+            chain: Chain::new(&config.data_dir),
             progress: Progress::new(quiet),
             sent: Cell::default(),
             stop: tokio::sync::watch::Sender::new(false),
@@ -123,6 +129,12 @@ impl Site {
     #[must_use]
     pub fn sent(&self) -> Volume {
         self.sent.get()
+    }
+
+    /// The certificates of this site.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
     }
 
     /// The key of hashes in reports.

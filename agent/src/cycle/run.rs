@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use maildreieck_api_spec::agents::{AssignedAccount, Heartbeat};
+use maildreieck_api_spec::certificate::UNANCHORED;
 use maildreieck_api_spec::ids::RunId;
 use maildreieck_api_spec::runs::{HaltFigures, RunKind, RunOutcome, RunReport, Volume};
 use maildreieck_api_spec::vocabulary::Depth;
@@ -15,16 +16,20 @@ use tokio::time::Instant;
 
 use super::Site;
 use super::duty::{Due, Duties, Duty};
+use super::tx::Asked;
 use super::watch::Watch;
 use crate::clock;
 use crate::config::{AccountConfig, Config, TriangleConfig};
 use crate::error::AgentError;
+use crate::report::chain::Chain;
 use crate::report::spool::Spool;
 use crate::report::{Mirrored, Proof};
 use crate::server_api::{ApiError, Connection, KnownAssignment, ServerApi};
 
 /// How often the server is asked, before jitter.
 const POLL: Duration = Duration::from_secs(30);
+/// How long a Tx waits for the server's nonce.
+const NONCE_WAIT: Duration = Duration::from_secs(10);
 /// How long the work sleeps at most: a clock that was set is noticed by then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -41,6 +46,7 @@ struct Server<'a> {
     api: ServerApi,
     config: &'a Config,
     spool: &'a Spool,
+    chain: &'a Chain,
     shared: RefCell<Shared>,
     /// The assignment is another.
     assigned: Notify,
@@ -56,7 +62,7 @@ struct Server<'a> {
 pub async fn run(config: &Config, quiet: bool, mut stop: Stop) -> Result<(), AgentError> {
     let site = Site::open(config, quiet)?;
     let spool = Spool::open(&config.spool_dir()).map_err(AgentError::config)?;
-    let server = connect(config, &spool)?;
+    let server = connect(config, &spool, site.chain())?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let talk = async {
         match &server {
@@ -94,7 +100,8 @@ async fn labour(
         let now = clock::now();
         if let Some((duty, due)) = duties.take(now, &watch.take()) {
             let offline = server.is_some_and(|s| !s.shared.borrow().reachable);
-            let reported = fire(site, duty, due, now, offline).await;
+            let nonce = nonce_for(server, duty, due).await;
+            let reported = fire(site, duty, due, now, offline, &nonce).await;
             if let Some(server) = server {
                 server.shared.borrow_mut().last_cycle_at = Some(clock::now());
                 if let Some((run_id, report)) = reported {
@@ -164,7 +171,11 @@ impl Stop {
     }
 }
 
-fn connect<'a>(config: &'a Config, spool: &'a Spool) -> Result<Option<Server<'a>>, AgentError> {
+fn connect<'a>(
+    config: &'a Config,
+    spool: &'a Spool,
+    chain: &'a Chain,
+) -> Result<Option<Server<'a>>, AgentError> {
     let enrolment = ServerApi::enrolment(&config.data_dir).map_err(AgentError::config)?;
     let Some(enrolment) = enrolment else {
         return Ok(None);
@@ -180,6 +191,7 @@ fn connect<'a>(config: &'a Config, spool: &'a Spool) -> Result<Option<Server<'a>
         api,
         config,
         spool,
+        chain,
         shared: RefCell::new(Shared {
             known,
             reachable: false,
@@ -251,6 +263,29 @@ fn same(ours: &AccountConfig, theirs: &AssignedAccount) -> bool {
         && ours.username == theirs.username
 }
 
+/// The server's nonce for a Tx that begins; a server that is away delays it a moment only.
+async fn nonce_for(server: Option<&Server<'_>>, duty: &Duty, due: Due) -> String {
+    let unanchored = || UNANCHORED.to_owned();
+    let (Some(server), Some(_), Some(schedule_id)) = (server, duty.id, due.schedule_id) else {
+        return unanchored();
+    };
+    if due.kind != RunKind::Tx {
+        return unanchored();
+    }
+    let run_id = RunId::of_schedule(schedule_id, due.at);
+    match tokio::time::timeout(NONCE_WAIT, server.api.run_nonce(run_id)).await {
+        Ok(Ok(nonce)) => nonce,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the Tx goes on without the server's nonce");
+            unanchored()
+        }
+        Err(_) => {
+            tracing::warn!("the server is silent; the Tx goes on without its nonce");
+            unanchored()
+        }
+    }
+}
+
 /// Does what is due of a triangle, and says what to report.
 async fn fire(
     site: &Site,
@@ -258,6 +293,7 @@ async fn fire(
     due: Due,
     now: DateTime<Utc>,
     offline: bool,
+    nonce: &str,
 ) -> Option<(RunId, RunReport)> {
     // Not before it was due, though the clock may be set back at this moment.
     let started_at = clock::now().max(now);
@@ -271,7 +307,13 @@ async fn fire(
         .id
         .map_or_else(|| duty.triangle.name.clone(), |id| id.to_string());
     let mut mirrored = Mirrored::default();
-    let result = work(site, &duty.triangle, &name, kind, started_at, &mut mirrored).await;
+    let asked = Asked {
+        triangle_id: &name,
+        depth: Depth::Ledger,
+        nonce,
+        began_at: started_at,
+    };
+    let result = work(site, &duty.triangle, kind, &asked, &mut mirrored).await;
     match &result {
         Ok(Some(proof)) => {
             tracing::info!(triangle = duty.triangle.name, verdict = %proof.verdict, "proved")
@@ -327,9 +369,8 @@ async fn fire(
 async fn work(
     site: &Site,
     triangle: &TriangleConfig,
-    name: &str,
     kind: RunKind,
-    began_at: DateTime<Utc>,
+    asked: &Asked<'_>,
     mirrored: &mut Mirrored,
 ) -> Result<Option<Proof>, AgentError> {
     let result = site.mirror(triangle, false).await;
@@ -339,8 +380,7 @@ async fn work(
     if kind == RunKind::Mirror {
         return Ok(None);
     }
-    let proof = site.reconcile(triangle, name, Depth::Ledger, Some(mirrored), began_at);
-    Ok(Some(proof.await?))
+    Ok(Some(site.reconcile(triangle, asked, Some(mirrored)).await?))
 }
 
 impl Server<'_> {
@@ -411,7 +451,7 @@ impl Server<'_> {
     }
 
     async fn deliver(&self) {
-        match self.api.deliver(self.spool).await {
+        match self.api.deliver(self.spool, self.chain).await {
             Ok(delivery) => {
                 if let Some(error) = delivery.stopped {
                     self.reached(false);

@@ -7,6 +7,7 @@ mod sight;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use maildreieck_api_spec::certificate::UNANCHORED;
 use maildreieck_api_spec::vocabulary::Depth;
 
 use super::{Round, Site};
@@ -23,6 +24,32 @@ use crate::snapshot::{self, Cut};
 /// How often a Tx looks until two looks agree; of corners that never stand still the last one counts.
 const LOOKS: u32 = 4;
 
+/// What is to be proved.
+#[derive(Debug, Clone)]
+pub struct Asked<'a> {
+    /// What the certificate calls the triangle.
+    pub triangle_id: &'a str,
+    /// How deep to look.
+    pub depth: Depth,
+    /// The server's nonce, or [`UNANCHORED`].
+    pub nonce: &'a str,
+    /// When the run began.
+    pub began_at: DateTime<Utc>,
+}
+
+impl<'a> Asked<'a> {
+    /// By a person, of the triangle under its own name: no server gives a nonce.
+    #[must_use]
+    pub fn by_hand(triangle: &'a TriangleConfig, depth: Depth, began_at: DateTime<Utc>) -> Self {
+        Self {
+            triangle_id: &triangle.name,
+            depth,
+            nonce: UNANCHORED,
+            began_at,
+        }
+    }
+}
+
 impl Site {
     /// Proves that the corners hold the same mail. After a mirror it is cut where the primary stood when that
     /// last looked; without one at its own start. The proof begins no earlier than the run did, also where the
@@ -33,15 +60,13 @@ impl Site {
     pub async fn reconcile(
         &self,
         triangle: &TriangleConfig,
-        triangle_id: &str,
-        depth: Depth,
+        asked: &Asked<'_>,
         after: Option<&Mirrored>,
-        began_at: DateTime<Utc>,
     ) -> Result<Proof, AgentError> {
         self.progress
             .say(format!("{}: listing all corners", triangle.name));
-        let tx_at = clock::now().max(began_at);
-        let round = self.reconcile_round(triangle, triangle_id, depth, after, tx_at);
+        let tx_at = clock::now().max(asked.began_at);
+        let round = self.reconcile_round(triangle, asked, after, tx_at);
         let result = self.unless_stopped(round).await;
         self.progress.end();
         if let Err(error) = &result {
@@ -53,8 +78,7 @@ impl Site {
     async fn reconcile_round(
         &self,
         triangle: &TriangleConfig,
-        triangle_id: &str,
-        depth: Depth,
+        asked: &Asked<'_>,
         after: Option<&Mirrored>,
         tx_at: DateTime<Utc>,
     ) -> Result<Proof, AgentError> {
@@ -67,7 +91,7 @@ impl Site {
             // What a mirror could not fetch now either waits.
             None => drop(round.lost(stood).await?),
         }
-        let result = round.reconcile(triangle_id, depth, cut, tx_at).await;
+        let result = round.reconcile(asked, cut, tx_at).await;
         if let (Ok(proof), None) = (&result, after) {
             // A mirror that came before has said it.
             round.warn_of(&proof.refused);
@@ -84,8 +108,7 @@ impl Site {
 impl Round<'_> {
     async fn reconcile(
         &mut self,
-        triangle_id: &str,
-        depth: Depth,
+        asked: &Asked<'_>,
         before: Option<Cut>,
         tx_at: DateTime<Utc>,
     ) -> Result<Proof, AgentError> {
@@ -98,6 +121,7 @@ impl Round<'_> {
             standby: self.cut.standby.clone(),
             shown,
         };
+        let depth = asked.depth;
         let proved = self.read_back(depth).await?;
         let (mut corners, mut differences) = self.compare(&cut, &proved, depth).await?;
         // A difference counts only if a second look after the last listing confirms it. What is counted and
@@ -114,15 +138,7 @@ impl Round<'_> {
         }
         differences.extend(left_out(&self.source.left_out));
         differences.sort();
-        self.conclude(
-            triangle_id,
-            depth,
-            tx_at,
-            &cut,
-            &corners,
-            differences,
-            &proved,
-        )
+        self.conclude(asked, tx_at, &cut, &corners, differences, &proved)
     }
 
     fn full_view(&mut self) -> Result<View, AgentError> {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use maildreieck_api_spec::certificate::{
-    Certificate, Corners, CutPoint, DifferenceCount, EARLIEST, FORMAT, FolderFigures, UNANCHORED,
+    Certificate, Corners, CutPoint, DifferenceCount, EARLIEST, FORMAT, FolderFigures, GuardShares,
+    UNANCHORED,
 };
 use maildreieck_api_spec::ids::{RunId, ScheduleId};
 use maildreieck_api_spec::runs::{RunKind, RunReport};
@@ -49,6 +50,7 @@ fn certificate(
             primary: ps.remove(name),
             standby: ss.remove(name),
             store: ms.remove(name),
+            medium: None,
         })
         .collect();
     let mut counts = BTreeMap::new();
@@ -74,6 +76,8 @@ fn certificate(
     let mut proof = Certificate {
         format: FORMAT.to_owned(),
         triangle: "info".to_owned(),
+        sequence: 1,
+        previous: None,
         tx_at: tx_at(),
         depth,
         verdict: Verdict::Balanced,
@@ -84,6 +88,7 @@ fn certificate(
             primary: p,
             standby: s,
             store: m,
+            medium: None,
         },
         folders,
         differences: counts
@@ -101,10 +106,14 @@ fn certificate(
             .collect(),
         repairs: vec![],
         new_tombstones: 0,
+        guard: GuardShares::default(),
         coverage: coverage.to_vec(),
         nonce: UNANCHORED.to_owned(),
         configuration_hash: "0".repeat(64),
         agent_version: "0.1.0".to_owned(),
+        signing_key: "A".repeat(43),
+        signature: None,
+        countersignature: None,
     };
     proof.verdict = proof.verdict_of_figures();
     proof

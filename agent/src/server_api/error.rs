@@ -7,6 +7,7 @@ use std::time::Duration;
 use maildreieck_api_spec::problem::Problem;
 
 use crate::http::Fault;
+use crate::identity::IdentityError;
 use crate::report::spool::SpoolError;
 
 /// What the server calls a report of a time that has not come yet.
@@ -43,14 +44,9 @@ pub enum ApiError {
         #[source]
         source: io::Error,
     },
-    /// The agent's key file cannot be used.
-    #[error("the agent's key {path} {detail}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        detail: String,
-    },
+    /// The agent's keys.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// This data folder has an agent already.
     #[error(
         "this agent is enrolled already, as {agent_id} at {server}; say --replace to enrol it anew under new keys"

@@ -6,7 +6,6 @@
 //! agent's clock is not trusted for signing in; the server's nonce says how late it is.
 
 mod error;
-mod identity;
 #[cfg(test)]
 mod tests;
 
@@ -17,8 +16,10 @@ use backon::{ExponentialBuilder, Retryable};
 use jsonwebtoken::{Algorithm, Header};
 use maildreieck_api_spec::agents::{
     AssertionClaims, Assignment, EnrolRequest, EnrolResponse, Heartbeat, HeartbeatResponse,
-    NonceResponse, TokenRequest, TokenResponse,
+    NonceResponse, RunNonceResponse, TokenRequest, TokenResponse,
 };
+use maildreieck_api_spec::certificate::Chained;
+use maildreieck_api_spec::ids::RunId;
 use maildreieck_api_spec::problem::Problem;
 use maildreieck_api_spec::runs::{RunReceipt, RunReport};
 use reqwest::header;
@@ -30,12 +31,13 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 pub use self::error::ApiError;
-pub use self::identity::{AgentKeys, Enrolment};
-use self::identity::{IdentityFiles, failed};
 use crate::clock;
 use crate::files::{private_folder, write_private};
 pub use crate::http::Fault;
 use crate::http::{self, Answer, ClientError, NoAnswer};
+use crate::identity::IdentityFiles;
+pub use crate::identity::{AgentKeys, Enrolment};
+use crate::report::chain::Chain;
 use crate::report::spool::{Spool, Waiting};
 
 /// The largest answer that is read.
@@ -219,6 +221,7 @@ impl ServerApi {
             site_id: response.site_id,
             tenant_id: response.tenant_id,
             audience: response.audience,
+            server_key: Some(response.server_key),
         };
         self.files.enrolled(&keys, enrolment.clone())?;
         *self.session.lock().await = None;
@@ -302,12 +305,26 @@ impl ServerApi {
         self.json(action, &answer)
     }
 
+    /// A nonce for the certificate of a run that begins.
+    ///
+    /// # Errors
+    /// When no answer comes, or the server refuses.
+    pub async fn run_nonce(&self, run_id: RunId) -> Result<String, ApiError> {
+        let action = "asking for the nonce of a run";
+        let path = format!("agent/v1/runs/{run_id}/nonce");
+        let answer = self
+            .authorised(action, || self.request(Method::POST, &path))
+            .await?;
+        let response: RunNonceResponse = self.json(action, &answer)?;
+        Ok(response.nonce)
+    }
+
     /// Delivers what waits in the spool, in order, each until the server has committed it. Ends at the
-    /// first that cannot be delivered now, so that the order holds.
+    /// first that cannot be delivered now, so that the order holds. What the server says of a certificate is kept with it.
     ///
     /// # Errors
     /// When the spool itself fails.
-    pub async fn deliver(&self, spool: &Spool) -> Result<Delivery, ApiError> {
+    pub async fn deliver(&self, spool: &Spool, chain: &Chain) -> Result<Delivery, ApiError> {
         let mut delivery = Delivery::default();
         let waiting = spool.waiting()?;
         let mut left = waiting.iter();
@@ -323,7 +340,8 @@ impl ServerApi {
                 })
                 .await;
             match sent {
-                Ok(()) => {
+                Ok(receipt) => {
+                    self.keep_word(chain, &report, receipt);
                     spool.delivered(next)?;
                     delivery.delivered += 1;
                     delivery.late += u64::from(say_late(next, &report));
@@ -350,7 +368,44 @@ impl ServerApi {
         Ok(delivery)
     }
 
-    async fn put_run(&self, waiting: &Waiting, report: &[u8]) -> Result<(), ApiError> {
+    /// Keeps what the server says of a certificate. Where that fails the report is delivered all the same, and the
+    /// server has its word too.
+    fn keep_word(&self, chain: &Chain, report: &[u8], receipt: RunReceipt) {
+        let report = serde_json::from_slice::<RunReport>(report).ok();
+        let certificate = report.and_then(|report| report.certificate);
+        let (Some(certificate), Some(said)) = (certificate, receipt.countersignature) else {
+            return;
+        };
+        let run_id = receipt.run_id;
+        let pinned = match self.files.load() {
+            Ok(known) => known.and_then(|(_, enrolment)| enrolment.server_key),
+            Err(error) => {
+                tracing::error!(%run_id, %error, "a countersignature was not kept");
+                return;
+            }
+        };
+        if pinned.is_some_and(|key| key != said.server_key) {
+            tracing::error!(%run_id, "the server countersigns with another key than the one it named when this agent was enrolled; its word is not kept. Ask the provider, and enrol anew if the key was changed");
+            return;
+        }
+        match chain.countersign(&certificate, &said) {
+            Ok(true)
+                if matches!(
+                    said.chain,
+                    Chained::Forked | Chained::BegunAnew | Chained::Gap
+                ) =>
+            {
+                tracing::warn!(%run_id, chain = said.chain.as_str(), "the server did not have the certificate before this one, or has another");
+            }
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(%run_id, "the certificate that was countersigned is not here any more")
+            }
+            Err(error) => tracing::error!(%run_id, %error, "a countersignature was not kept"),
+        }
+    }
+
+    async fn put_run(&self, waiting: &Waiting, report: &[u8]) -> Result<RunReceipt, ApiError> {
         let action = "delivering a report";
         let path = format!("agent/v1/runs/{}", waiting.run_id);
         let answer = self
@@ -363,7 +418,7 @@ impl ServerApi {
             .await?;
         let receipt: RunReceipt = self.json(action, &answer)?;
         if receipt.run_id == waiting.run_id {
-            Ok(())
+            Ok(receipt)
         } else {
             Err(self.not_understood(action, "the receipt is for another run"))
         }
@@ -506,6 +561,15 @@ impl ServerApi {
             url: self.connection.url.clone(),
             detail: detail.to_owned(),
         }
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ApiError {
+    let path = path.to_owned();
+    move |source| ApiError::Io {
+        action,
+        path,
+        source,
     }
 }
 

@@ -87,7 +87,7 @@ impl Fake {
                 self.counters.clear();
                 ok(
                     json!({ "agent_id": AgentId::new(), "site_id": SiteId::new(),
-                    "tenant_id": TenantId::new(), "audience": "urn:server" }),
+                    "tenant_id": TenantId::new(), "audience": "urn:server", "server_key": "A".repeat(43) }),
                 )
             }
             "nonce" => ok(json!({ "nonce": "bm9uY2U", "expires_at": "2031-01-01T00:02:00Z" })),
@@ -439,7 +439,10 @@ async fn reports_are_delivered_in_order_and_leave_only_when_committed() {
     let mut busy = refusal(503, "Busy");
     busy.1.push(("retry-after", "0".to_owned()));
     bench.script("PUT", busy);
-    let delivery = api.deliver(&spool).await.unwrap();
+    let delivery = api
+        .deliver(&spool, &Chain::new(bench.dir.path()))
+        .await
+        .unwrap();
     assert!(delivery.stopped.is_none());
     assert_eq!(
         (delivery.delivered, delivery.refused, delivery.left),
@@ -468,7 +471,10 @@ async fn what_the_server_never_takes_is_put_aside() {
         spool.add(*run, &report(1)).unwrap();
     }
     bench.script("PUT", refusal(422, "The verdict does not follow"));
-    let delivery = api.deliver(&spool).await.unwrap();
+    let delivery = api
+        .deliver(&spool, &Chain::new(bench.dir.path()))
+        .await
+        .unwrap();
     assert_eq!((delivery.delivered, delivery.refused), (1, 1));
     let aside = bench.dir.path().join("spool/refused");
     let name = format!("{:016}-{}", 1, runs[0]);
@@ -515,7 +521,10 @@ async fn what_another_try_may_mend_stays_and_holds_the_order() {
             bench.script("PUT", reply.clone());
         }
         bench.fake.lock().unwrap().asked.clear();
-        let delivery = api.deliver(&spool).await.unwrap();
+        let delivery = api
+            .deliver(&spool, &Chain::new(bench.dir.path()))
+            .await
+            .unwrap();
         let error = delivery.stopped.unwrap().to_string();
         assert!(error.contains(expected), "{error}");
         assert_eq!(
@@ -531,7 +540,13 @@ async fn what_another_try_may_mend_stays_and_holds_the_order() {
         assert_eq!(tries, times, "{expected}");
         assert!(fake.script.is_empty());
     }
-    assert_eq!(api.deliver(&spool).await.unwrap().delivered, 2);
+    assert_eq!(
+        api.deliver(&spool, &Chain::new(bench.dir.path()))
+            .await
+            .unwrap()
+            .delivered,
+        2
+    );
 }
 
 #[tokio::test]

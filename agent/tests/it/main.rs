@@ -7,6 +7,7 @@
     reason = "a test that cannot be set up fails"
 )]
 
+mod certificates;
 mod changes;
 mod clock;
 mod continuous;

@@ -196,6 +196,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    certificates (tenant_id, run_id) {
+        tenant_id -> Text,
+        run_id -> Text,
+        triangle_id -> Text,
+        certificate_hash -> Text,
+        previous_hash -> Nullable<Text>,
+        chain -> Text,
+        countersignature -> Text,
+    }
+}
+
+diesel::table! {
     runs (tenant_id, run_id) {
         tenant_id -> Text,
         run_id -> Text,
@@ -274,6 +286,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     schedule_lines,
     agents,
     runs,
+    certificates,
     due,
     daily_reports,
     outbox,

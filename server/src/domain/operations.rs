@@ -96,5 +96,6 @@ operations! {
     Token               "token"                 Anybody,
     Assignment          "assignment"            Agent,
     Heartbeat           "heartbeat"             Agent,
+    RunNonce            "run_nonce"             Agent,
     PutRun              "put_run"               Agent,
 }

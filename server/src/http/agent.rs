@@ -5,8 +5,9 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post, put};
 use maildreieck_api_spec::agents::{
     Assignment, EnrolRequest, EnrolResponse, Heartbeat, HeartbeatResponse, NonceResponse,
-    TokenRequest, TokenResponse,
+    RunNonceResponse, TokenRequest, TokenResponse,
 };
+use maildreieck_api_spec::certificate::key_text;
 use maildreieck_api_spec::ids::RunId;
 use maildreieck_api_spec::runs::{RunReceipt, RunReport};
 
@@ -44,6 +45,7 @@ pub async fn enrol(app: Data<App>, Visitor(ctx): Visitor, body: Body) -> Handled
         site_id: agent.site_id,
         tenant_id: agent.tenant_id,
         audience: app.settings.audience.clone(),
+        server_key: key_text(&app.keys.countersigning.verifying_key()),
     }))
 }
 
@@ -128,11 +130,27 @@ pub async fn heartbeat(app: Data<App>, Machine(ctx): Machine, body: Body) -> Han
     })
 }
 
+/// Get a nonce for the certificate of a run that begins.
+///
+/// It is good for this run alone. A certificate that bears it is no older than it is; one without says `unanchored`.
+#[utoipa::path(
+    tag = "agent", operation_id = "run_nonce",
+    params(("run_id" = RunId, Path, description = "The run's id, as its report will have it.")),
+    responses((status = 200, description = "The nonce.", body = RunNonceResponse))
+)]
+#[post("/agent/v1/runs/{run_id}/nonce")]
+pub async fn run_nonce(app: Data<App>, Machine(ctx): Machine, request: HttpRequest) -> Handled {
+    let run_id: RunId = id(&request, "run_id", "run")?;
+    ok(&RunNonceResponse {
+        nonce: service::certificates::nonce(&app, &ctx, run_id)?,
+    })
+}
+
 /// Deliver the report of a run.
 ///
 /// The same report again gets the same receipt; another one under the same id is a conflict. What contradicts
 /// itself is refused: a verdict that is not the figures', corners that differ by more than the listed
-/// differences, totals that are no sums. So is a due time at which the schedule is not due and never was.
+/// differences, totals that are no sums; a certificate that no agent of the site signed, or with a nonce that is not this run's. So is a due time at which the schedule is not due and never was.
 /// `/problems/clocks-differ`: it says a time more than five minutes to come; keep it until then.
 #[utoipa::path(
     tag = "agent", operation_id = "put_run", request_body = RunReport,
@@ -148,9 +166,10 @@ pub async fn put_run(
 ) -> Handled {
     let run_id: RunId = id(&request, "run_id", "run")?;
     let report: RunReport = body.read()?;
-    let received_at = service::runs::put(&app, &ctx, run_id, report).await?;
+    let (received_at, countersignature) = service::runs::put(&app, &ctx, run_id, report).await?;
     ok(&RunReceipt {
         run_id,
         received_at,
+        countersignature,
     })
 }

@@ -265,6 +265,7 @@ pub(super) fn run(told: service::runs::Told) -> Run {
         agent_id: told.run.agent_id,
         received_at: told.run.received_at,
         verdict: told.run.verdict,
+        countersignature: told.countersignature,
         report: told.report,
     }
 }

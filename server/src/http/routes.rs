@@ -48,5 +48,6 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(agent::token)
         .service(agent::assignment)
         .service(agent::heartbeat)
+        .service(agent::run_nonce)
         .service(agent::put_run);
 }

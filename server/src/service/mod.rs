@@ -8,6 +8,7 @@ pub mod assignment;
 pub mod audit;
 pub mod auth;
 pub mod authorise;
+pub mod certificates;
 pub mod daily_reports;
 pub mod due;
 pub mod enrolment_codes;

@@ -2,6 +2,7 @@
 //! sees the mail, but not its arithmetic: the verdict is recomputed from them.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use maildreieck_api_spec::certificate::Countersignature;
 use maildreieck_api_spec::ids::{RunId, ScheduleId};
 use maildreieck_api_spec::page::PageQuery;
 use maildreieck_api_spec::runs::{RunKind, RunReport};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use super::agents::acting;
 use super::authorise::authorise;
+use super::certificates;
 use super::page::{List, Paged};
 use crate::app::App;
 use crate::context::Ctx;
@@ -33,15 +35,22 @@ const WORTH_WAITING: TimeDelta = TimeDelta::hours(24);
 /// How much older than its triangle a run may be: an agent whose clock runs behind by no more is believed.
 const BEHIND: TimeDelta = TimeDelta::hours(24);
 
-/// Takes a report: when it was first received.
+/// Takes a report: when it was first received, and what the server says of its certificate.
 ///
 /// # Errors
 /// `NotFound` for the triangle; `Invalid` where the report contradicts itself, is older than its triangle or
 /// names a due time that is none; `ClocksDiffer` for a time that has not come; `Conflict` for another report under the same id.
-pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<DateTime<Utc>> {
+pub async fn put(
+    app: &App,
+    ctx: &Ctx,
+    id: RunId,
+    report: RunReport,
+) -> Result<(DateTime<Utc>, Option<Countersignature>)> {
     authorise(ctx, Operation::PutRun)?;
     let (agent_id, site_id) = acting(ctx)?;
     check(id, &report, ctx.now)?;
+    let nonce_at = certificates::nonce_at(app, ctx, id, report.certificate.as_ref())?;
+    let key = app.keys.countersigning.clone();
     let text = serde_json::to_string(&report)
         .map_err(|error| Error::internal("keeping a report", error))?;
     let run = Run {
@@ -66,8 +75,17 @@ pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<D
             if !store::runs::insert(ctx, db, &run)? {
                 return again(ctx, db, &run);
             }
+            let said = match &report.certificate {
+                Some(certificate) => {
+                    certificates::check_signature(ctx, db, site_id, certificate)?;
+                    let said = certificates::take(ctx, db, &run, certificate, nonce_at, &key)?;
+                    Some(said)
+                }
+                None => None,
+            };
+            let answer = (ctx.now, said);
             let (Some(schedule_id), Some(due_at)) = (report.schedule_id, report.due_at) else {
-                return Ok(ctx.now);
+                return Ok(answer);
             };
             check_due(ctx, db, &run, schedule_id, due_at)?;
             if report.kind == RunKind::Tx {
@@ -83,7 +101,7 @@ pub async fn put(app: &App, ctx: &Ctx, id: RunId, report: RunReport) -> Result<D
                 store::due::settle(ctx, db, &expected, id)?;
                 look_at_day(ctx, db)?;
             }
-            Ok(ctx.now)
+            Ok(answer)
         })
         .await
 }
@@ -149,11 +167,12 @@ fn check_due(
 }
 
 /// The same report again gets the same answer, another one does not.
-fn again(ctx: &Ctx, db: &mut Conn, run: &Run) -> Result<DateTime<Utc>> {
+fn again(ctx: &Ctx, db: &mut Conn, run: &Run) -> Result<(DateTime<Utc>, Option<Countersignature>)> {
     let first = store::runs::find(ctx, db, run.id)?
         .ok_or_else(|| Error::internal("a run", "it is there and is not"))?;
     if first.report_hash == run.report_hash {
-        Ok(first.received_at)
+        let said = certificates::said_of(ctx, db, &[run.id])?.remove(&run.id);
+        Ok((first.received_at, said))
     } else {
         Err(Error::new(
             Kind::Conflict,
@@ -234,12 +253,18 @@ pub struct Told {
     pub run: Run,
     /// What the agent reported.
     pub report: RunReport,
+    /// What the server said of its certificate.
+    pub countersignature: Option<Countersignature>,
 }
 
-fn told(run: Run) -> Result<Told> {
+fn told(run: Run, countersignature: Option<Countersignature>) -> Result<Told> {
     let report = serde_json::from_str(&run.report)
         .map_err(|error| Error::internal("reading a kept report", error))?;
-    Ok(Told { run, report })
+    Ok(Told {
+        run,
+        report,
+        countersignature,
+    })
 }
 
 /// A run.
@@ -248,12 +273,13 @@ fn told(run: Run) -> Result<Told> {
 /// `NotFound`.
 pub async fn read(app: &App, ctx: &Ctx, id: RunId) -> Result<Told> {
     authorise(ctx, Operation::ReadRun)?;
-    let run = app
-        .db
-        .read(ctx, move |ctx, db| store::runs::find(ctx, db, id))
-        .await?
-        .ok_or_else(|| Error::not_found("run"))?;
-    told(run)
+    app.db
+        .read(ctx, move |ctx, db| {
+            let run = store::runs::find(ctx, db, id)?.ok_or_else(|| Error::not_found("run"))?;
+            let said = certificates::said_of(ctx, db, &[id])?.remove(&id);
+            told(run, said)
+        })
+        .await
 }
 
 /// A page of the tenant's runs, last received first.
@@ -275,15 +301,20 @@ pub async fn list(app: &App, ctx: &Ctx, filter: Filter, query: &PageQuery) -> Re
         ],
     );
     let window = list.window(query)?;
-    let page = app
-        .db
+    app.db
         .read(ctx, move |ctx, db| {
             let rows = store::runs::list(ctx, db, &filter, &window)?;
-            Ok(list.page(&window, rows, |run| run.received_id.clone()))
+            let page = list.page(&window, rows, |run| run.received_id.clone());
+            let ids: Vec<RunId> = page.items.iter().map(|run| run.id).collect();
+            let mut said = certificates::said_of(ctx, db, &ids)?;
+            let told = |run: Run| {
+                let said = said.remove(&run.id);
+                told(run, said)
+            };
+            Ok(Paged {
+                items: page.items.into_iter().map(told).collect::<Result<_>>()?,
+                next: page.next,
+            })
         })
-        .await?;
-    Ok(Paged {
-        items: page.items.into_iter().map(told).collect::<Result<_>>()?,
-        next: page.next,
-    })
+        .await
 }

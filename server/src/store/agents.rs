@@ -146,6 +146,18 @@ pub fn find(ctx: &Ctx, db: &mut Conn, id: AgentId) -> Result<Option<Agent>> {
         .optional()?)
 }
 
+/// The signing keys of the agents that a site has or had, as they were given.
+///
+/// # Errors
+/// The database's.
+pub fn signing_keys(ctx: &Ctx, db: &mut Conn, site: SiteId) -> Result<Vec<String>> {
+    Ok(agents::table
+        .filter(agents::tenant_id.eq(ctx.tenant_key()))
+        .filter(agents::site_id.eq(site.to_string()))
+        .select(agents::signing_key)
+        .load(db)?)
+}
+
 /// Raises an agent's counter. `false` if it would not grow.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod agents;
 pub mod audit;
+pub mod certificates;
 pub mod daily_reports;
 pub mod due;
 pub mod enrolment_codes;

@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
+use ed25519_dalek::{Signer as _, SigningKey};
 use maildreieck_api_spec::agents::AssertionClaims;
 use maildreieck_api_spec::certificate::{
-    Certificate, CornerCoverage, CornerFigures, Corners, CutPoint, FORMAT, FolderFigures, FolderRef,
+    Certificate, CornerCoverage, CornerFigures, Corners, CutPoint, FORMAT, FolderFigures,
+    FolderRef, GuardShares, signed_octets,
 };
 use maildreieck_api_spec::ids::{RunId, ScheduleId, UserId};
 use maildreieck_api_spec::vocabulary::{Corner, Depth, Direction, Verdict};
@@ -450,8 +451,15 @@ impl TestApp {
             .await
     }
 
-    /// Delivers a run as the agent does.
+    /// Delivers a run as the agent does, its certificate signed where it is not yet.
     pub async fn put_run(&self, agent: &Agent, run: RunId, report: &Value) -> Answer {
+        let mut report = report.clone();
+        if let Some(certificate) = report.get_mut("certificate")
+            && certificate.is_object()
+            && certificate.get("signature").is_none()
+        {
+            agent.sign_certificate(certificate);
+        }
         self.send(
             Method::PUT,
             &format!("/agent/v1/runs/{run}"),
@@ -504,6 +512,8 @@ impl Business {
         Certificate {
             format: FORMAT.to_owned(),
             triangle: self.triangle.clone(),
+            sequence: 1,
+            previous: None,
             tx_at,
             depth: Depth::Ledger,
             verdict: Verdict::Balanced,
@@ -523,16 +533,19 @@ impl Business {
                 primary: figures(),
                 standby: figures(),
                 store: figures(),
+                medium: None,
             },
             folders: vec![FolderFigures {
                 folder: FolderRef("inbox".to_owned()),
                 primary: Some(figures()),
                 standby: Some(figures()),
                 store: Some(figures()),
+                medium: None,
             }],
             differences: vec![],
             repairs: vec![],
             new_tombstones: 0,
+            guard: GuardShares::default(),
             coverage: corners
                 .into_iter()
                 .map(|corner| CornerCoverage {
@@ -546,6 +559,9 @@ impl Business {
             nonce: "unanchored".to_owned(),
             configuration_hash: "cd".repeat(32),
             agent_version: "0.1.0".to_owned(),
+            signing_key: "A".repeat(43),
+            signature: None,
+            countersignature: None,
         }
     }
 
@@ -605,6 +621,14 @@ impl Agent {
             iat: now.timestamp(),
             exp: now.timestamp() + 60,
         }
+    }
+
+    /// Signs a certificate as it is, whatever is in it.
+    pub fn sign_certificate(&self, certificate: &mut Value) {
+        let key = URL_SAFE_NO_PAD.encode(self.key.verifying_key().as_bytes());
+        certificate["signing_key"] = key.into();
+        let signature = self.key.sign(&signed_octets(certificate).unwrap());
+        certificate["signature"] = URL_SAFE_NO_PAD.encode(signature.to_bytes()).into();
     }
 
     pub fn sign(&self, claims: &AssertionClaims) -> String {

@@ -142,8 +142,8 @@ both! {
             let bytes = proof.corners.primary.bytes;
             let (all, most) = (figures(1_233, bytes, "ab"), figures(1_231, bytes, "cd"));
             proof.folders = vec![
-                FolderFigures { folder: folder("inbox"), primary: all.clone(), standby: all, store: most.clone() },
-                FolderFigures { folder: folder("sent"), primary: figures(1, 0, "ef"), standby: figures(1, 0, "ef"), store: None },
+                FolderFigures { folder: folder("inbox"), primary: all.clone(), standby: all, store: most.clone(), medium: None },
+                FolderFigures { folder: folder("sent"), primary: figures(1, 0, "ef"), standby: figures(1, 0, "ef"), store: None, medium: None },
             ];
             proof.corners.store = most.unwrap();
             proof.coverage[2].content_verified = proof.corners.store.messages;

@@ -11,6 +11,7 @@ mod agents;
 mod app;
 mod audit;
 mod bad_input;
+mod certificates;
 mod cli;
 mod configuration;
 mod daily_reports;

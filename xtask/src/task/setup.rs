@@ -39,6 +39,15 @@ pub const MAIL: &[Need] = &[
     need("util-linux", &["/usr/bin/unshare"]),
 ];
 
+/// The verifier in another language.
+pub const PYTHON: &[Need] = &[
+    need("python3", &["/usr/bin/python3"]),
+    need(
+        "python3-cryptography",
+        &["/usr/lib/python3/dist-packages/cryptography/__init__.py"],
+    ),
+];
+
 /// The SMTP server. It cannot live beside another one; then the laboratory's own relay takes its place.
 pub const SMTP: &[Need] = &[need("opensmtpd", &["/usr/sbin/smtpd"])];
 

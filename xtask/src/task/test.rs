@@ -16,7 +16,7 @@ use crate::lab::{Cluster, ports, postgres};
 /// With the first thing that does not hold.
 pub fn test(filters: &[String]) -> Result<()> {
     let start = Instant::now();
-    setup::packages(&[setup::BUILD, setup::MAIL, setup::DATABASE])?;
+    setup::packages(&[setup::BUILD, setup::MAIL, setup::DATABASE, setup::PYTHON])?;
     setup::smtp()?;
     setup::courier()?;
     setup::nextest()?;

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use maildreieck_api_spec::certificate::{
-    Certificate, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures, LARGEST, RepairCount,
-    UNANCHORED, verdict,
+    Certificate, Corners, CutPoint, DifferenceCount, FORMAT, FolderFigures, GuardShares, LARGEST,
+    LostCount, RepairCount, verdict,
 };
 use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction};
 
+use super::Asked;
 use super::read_back::Proved;
 use crate::clock;
 use crate::cycle::Round;
 use crate::error::AgentError;
+use crate::kill;
 use crate::ledger::RepairRow;
+use crate::plan::guard::{History, Lost};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::reconcile::{self, Difference};
 use crate::report::Proof;
@@ -21,14 +24,9 @@ use crate::report::figures::{coverage, figures, folder_ref};
 use crate::snapshot::{Cut, Seen};
 
 impl Round<'_> {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "everything that a certificate is made of"
-    )]
     pub(super) fn conclude(
         &self,
-        triangle_id: &str,
-        depth: Depth,
+        asked: &Asked<'_>,
         tx_at: DateTime<Utc>,
         cut: &Cut,
         corners: &reconcile::Corners,
@@ -36,10 +34,12 @@ impl Round<'_> {
         proved: &Proved,
     ) -> Result<Proof, AgentError> {
         let name = &self.triangle.name;
+        let depth = asked.depth;
         let key = self.site.report_key();
         let mut ledger = self.site.ledger.borrow_mut();
         let state = ledger.triangle(name)?;
         let repairs = ledger.open_repairs(name)?;
+        let known = ledger.count_messages(name, Corner::Primary.as_str())?;
         let new_tombstones = ledger.new_tombstones(name, state.last_tx_at.unwrap_or(0))?;
         let now_at = clock::now().max(tx_at);
         let mut coverage = [
@@ -72,13 +72,16 @@ impl Round<'_> {
                 primary: primary_folders.remove(name),
                 standby: standby_folders.remove(name),
                 store: store_folders.remove(name),
+                medium: None,
             })
             .collect();
         let whole = coverage.iter().all(|corner| corner.whole);
         let verdict = verdict(whole, differences.iter().map(|d| (d.class, d.reason)));
-        let certificate = Certificate {
+        let mut certificate = Certificate {
             format: FORMAT.to_owned(),
-            triangle: triangle_id.to_owned(),
+            triangle: asked.triangle_id.to_owned(),
+            sequence: 0,
+            previous: None,
             tx_at,
             depth,
             verdict,
@@ -89,16 +92,25 @@ impl Round<'_> {
                 primary,
                 standby,
                 store,
+                medium: None,
             },
             folders,
             differences: count_differences(&differences, key),
             repairs: count_repairs(&repairs, tx_at, key),
             new_tombstones,
+            guard: guard_shares(ledger.history(name, tx_at.timestamp())?, known),
             coverage,
-            nonce: UNANCHORED.to_owned(),
+            nonce: asked.nonce.to_owned(),
             configuration_hash: self.triangle.configuration_hash(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            signing_key: String::new(),
+            signature: None,
+            countersignature: None,
         };
+        // It is kept before the ledger forgets what it says: a run that is killed in between says it again.
+        let keys = self.site.identity.keys()?;
+        self.site.chain.add(&mut certificate, keys.signing())?;
+        kill::point("certificate kept");
         // What differs is looked at again by the next mirror run, though nothing seems to have changed there.
         let red: BTreeSet<&LogicalFolder> = differences
             .iter()
@@ -121,6 +133,18 @@ impl Round<'_> {
             repairs,
             certificate,
         })
+    }
+}
+
+fn guard_shares(history: History, of: u64) -> GuardShares {
+    let count = |lost: Lost| LostCount {
+        vanished: lost.vanished,
+        put_back: lost.put_back,
+    };
+    GuardShares {
+        day: count(history.day),
+        week: count(history.week),
+        of,
     }
 }
 

@@ -139,7 +139,11 @@ impl Certificate {
         if !is_base64url(&self.signing_key, 43) {
             found.say("/signing_key", "32 octets in base64url without padding");
         }
-        if self.signature.as_deref().is_some_and(|s| !is_base64url(s, 86)) {
+        if self
+            .signature
+            .as_deref()
+            .is_some_and(|s| !is_base64url(s, 86))
+        {
             found.say("/signature", "64 octets in base64url without padding");
         }
         let mediums = self.folders.iter().any(|f| f.medium.is_some());

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::certificate::{
-    CornerCoverage, Corners, CutPoint, DifferenceCount, FolderRef, GuardShares, RepairCount, UNANCHORED,
+    CornerCoverage, Corners, CutPoint, DifferenceCount, FolderRef, GuardShares, RepairCount,
+    UNANCHORED,
 };
 use crate::vocabulary::{Class, Direction};
 

@@ -1,12 +1,13 @@
 //! Who this agent is: its keys, which never leave the site, and what the server named it.
 //!
-//! All of it is one file, `agent.key` in the data folder, so that keys and name cannot come apart. Keys whose
+//! All of it is one file, `agent.key` in the data folder, so that keys and name cannot come apart. A site that works
+//! without a server has keys too, which sign its certificates; they are the ones that it is enrolled with. New keys whose
 //! enrolment has not been answered wait in `agent.key.new`: an enrolment that is repeated sends the same
 //! ones, and an answer that got lost does no harm.
 
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -19,10 +20,36 @@ use maildreieck_api_spec::ids::{AgentId, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::error::ApiError;
 use crate::files::{exposed, write_private};
 
 const FORMAT: &str = "maildreieck agent key 1";
+
+/// Why the agent's keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Reading or writing one of the files failed.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The key file cannot be used.
+    #[error("the agent's key {path} {detail}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        detail: String,
+    },
+    /// A library, or the system's random octets.
+    #[error("the agent's key cannot be made or used: {0}")]
+    Library(String),
+}
 
 /// What the server named this agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +67,9 @@ pub struct Enrolment {
     pub tenant_id: TenantId,
     /// What an assertion names as audience.
     pub audience: String,
+    /// The key that the server countersigns with, Ed25519 in base64url, as it said at the enrolment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_key: Option<String>,
 }
 
 /// The agent's two key pairs. `Debug` shows the public halves' fingerprints alone.
@@ -75,11 +105,10 @@ impl Drop for KeyFile {
 }
 
 impl AgentKeys {
-    fn generate() -> Result<Self, ApiError> {
+    fn generate() -> Result<Self, IdentityError> {
         let mut seeds = Zeroizing::new([0; 64]);
-        getrandom::fill(seeds.as_mut()).map_err(|e| ApiError::Signing {
-            detail: format!("no random octets: {e}"),
-        })?;
+        getrandom::fill(seeds.as_mut())
+            .map_err(|e| IdentityError::Library(format!("no random octets: {e}")))?;
         let (signing, sealing) = seeds.split_at(32);
         let (mut a, mut b) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
         a.copy_from_slice(signing);
@@ -110,11 +139,11 @@ impl AgentKeys {
         self.sealing.public_key().to_bytes()
     }
 
-    pub(super) fn signing_public_text(&self) -> String {
+    pub(crate) fn signing_public_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.signing_public())
     }
 
-    pub(super) fn sealing_public_text(&self) -> String {
+    pub(crate) fn sealing_public_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.sealing_public())
     }
 
@@ -131,22 +160,25 @@ impl AgentKeys {
     }
 
     /// The signing key as JWT signing takes it.
-    pub(super) fn encoding_key(&self) -> Result<EncodingKey, ApiError> {
-        let document = self.signing.to_pkcs8_der().map_err(|e| ApiError::Signing {
-            detail: e.to_string(),
-        })?;
+    pub(crate) fn encoding_key(&self) -> Result<EncodingKey, IdentityError> {
+        let document = self
+            .signing
+            .to_pkcs8_der()
+            .map_err(|e| IdentityError::Library(e.to_string()))?;
         Ok(EncodingKey::from_ed_der(document.as_bytes()))
     }
 }
 
 /// The files of the data folder that say who the agent is.
 #[derive(Debug, Clone)]
-pub(super) struct IdentityFiles {
+pub struct IdentityFiles {
     dir: PathBuf,
 }
 
 impl IdentityFiles {
-    pub(super) fn new(dir: &Path) -> Self {
+    /// Those of this data folder.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
         }
@@ -161,31 +193,50 @@ impl IdentityFiles {
     }
 
     /// The agent's keys and name; `None` before it was enrolled.
-    pub(super) fn load(&self) -> Result<Option<(AgentKeys, Enrolment)>, ApiError> {
-        let path = self.path();
-        match read(&path)? {
-            None => Ok(None),
-            Some((keys, Some(enrolment))) => Ok(Some((keys, enrolment))),
-            Some((_, None)) => Err(ApiError::Key {
-                path,
-                detail: "names no agent; enrol again with --replace".to_owned(),
-            }),
-        }
+    pub(crate) fn load(&self) -> Result<Option<(AgentKeys, Enrolment)>, IdentityError> {
+        let known = read(&self.path())?;
+        Ok(known.and_then(|(keys, enrolment)| Some((keys, enrolment?))))
     }
 
-    /// Keys for an enrolment: those of one that was not answered, or new ones.
-    pub(super) fn pending(&self) -> Result<AgentKeys, ApiError> {
-        let path = self.pending_path();
+    /// The keys of this site, made where there are none yet.
+    ///
+    /// # Errors
+    /// The file is damaged, open to others, or cannot be written.
+    pub fn keys(&self) -> Result<AgentKeys, IdentityError> {
+        let path = self.path();
         if let Some((keys, _)) = read(&path)? {
             return Ok(keys);
         }
-        let keys = AgentKeys::generate()?;
+        // One that is being enrolled has its keys already.
+        let keys = self.pending_keys()?.map_or_else(AgentKeys::generate, Ok)?;
         write(&path, &keys, None)?;
         Ok(keys)
     }
 
+    fn pending_keys(&self) -> Result<Option<AgentKeys>, IdentityError> {
+        Ok(read(&self.pending_path())?.map(|(keys, _)| keys))
+    }
+
+    /// Keys for an enrolment: those that the site has and no server knows, those of an enrolment that was not answered, or
+    /// new ones.
+    pub(crate) fn pending(&self) -> Result<AgentKeys, IdentityError> {
+        if let Some(keys) = self.pending_keys()? {
+            return Ok(keys);
+        }
+        if let Some((keys, None)) = read(&self.path())? {
+            return Ok(keys);
+        }
+        let keys = AgentKeys::generate()?;
+        write(&self.pending_path(), &keys, None)?;
+        Ok(keys)
+    }
+
     /// Keys and name count from now on.
-    pub(super) fn enrolled(&self, keys: &AgentKeys, enrolment: Enrolment) -> Result<(), ApiError> {
+    pub(crate) fn enrolled(
+        &self,
+        keys: &AgentKeys,
+        enrolment: Enrolment,
+    ) -> Result<(), IdentityError> {
         write(&self.path(), keys, Some(enrolment))?;
         // A new agent's assertions are counted from the beginning.
         for path in [self.counter_path(), self.pending_path()] {
@@ -204,10 +255,10 @@ impl IdentityFiles {
     }
 
     /// The number of the next assertion, durable before it is used.
-    pub(super) fn next_counter(&self) -> Result<u64, ApiError> {
+    pub(crate) fn next_counter(&self) -> Result<u64, IdentityError> {
         let path = self.counter_path();
         let last = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse::<u64>().map_err(|_| ApiError::Key {
+            Ok(text) => text.trim().parse::<u64>().map_err(|_| IdentityError::Key {
                 path: path.clone(),
                 detail: "is not a number; enrol again with --replace".to_owned(),
             })?,
@@ -220,22 +271,22 @@ impl IdentityFiles {
     }
 }
 
-pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ApiError {
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> IdentityError {
     let path = path.to_owned();
-    move |source| ApiError::Io {
+    move |source| IdentityError::Io {
         action,
         path,
         source,
     }
 }
 
-fn read(path: &Path) -> Result<Option<(AgentKeys, Option<Enrolment>)>, ApiError> {
+fn read(path: &Path) -> Result<Option<(AgentKeys, Option<Enrolment>)>, IdentityError> {
     let text = match fs::read(path) {
         Ok(text) => Zeroizing::new(text),
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(failed("reading", path)(e)),
     };
-    let refused = |detail: String| ApiError::Key {
+    let refused = |detail: String| IdentityError::Key {
         path: path.to_owned(),
         detail,
     };
@@ -260,7 +311,7 @@ fn read(path: &Path) -> Result<Option<(AgentKeys, Option<Enrolment>)>, ApiError>
     Ok(Some((keys, file.enrolment.clone())))
 }
 
-fn write(path: &Path, keys: &AgentKeys, enrolment: Option<Enrolment>) -> Result<(), ApiError> {
+fn write(path: &Path, keys: &AgentKeys, enrolment: Option<Enrolment>) -> Result<(), IdentityError> {
     let file = KeyFile {
         format: FORMAT.to_owned(),
         signing_key: hex::encode(keys.signing.as_bytes()),
