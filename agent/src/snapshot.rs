@@ -163,6 +163,17 @@ impl Seen {
 }
 
 impl SeenFolder {
+    /// Whether a message was listed at a place in it.
+    #[must_use]
+    pub fn shows(&self, at: Place) -> bool {
+        let messages = self.listing.as_ref().map(|listing| &*listing.messages);
+        let uid = |shown: &Shown| shown.uid;
+        let listed = |messages: &[Shown]| messages.binary_search_by_key(&at.uid, uid).is_ok();
+        self.known.id == at.folder
+            && self.known.generation == at.generation
+            && messages.is_some_and(listed)
+    }
+
     /// Whether it stands where it stood when everything in it had been dealt with.
     fn unchanged(&self) -> bool {
         let known = &self.known;
@@ -350,6 +361,25 @@ fn went_back(status: FolderStatus, known: &KnownFolder, top: u32) -> bool {
         || matches!((status.highestmodseq, known.highestmodseq), (Some(now), Some(before)) if now < before)
 }
 
+/// Whether a folder shows nothing but what is known as it is shown, so that neither is anything to be read nor a new
+/// generation to be begun.
+fn is_known(
+    ledger: &mut Ledger,
+    folder: &SeenFolder,
+    protocol: Protocol,
+) -> Result<bool, AgentError> {
+    let Some(listing) = &folder.listing else {
+        return Ok(true);
+    };
+    let (known, status) = (&folder.known, listing.status);
+    if status.uidvalidity != known.uidvalidity {
+        return Ok(false);
+    }
+    let hinted = protocol == Protocol::Pop3;
+    let top = ledger.top_of_known(known, &listing.messages, hinted)?;
+    Ok(top.is_some_and(|top| !went_back(status, known, top)))
+}
+
 /// Whether a folder and its counterpart are at rest; see [`at_rest`](crate::plan::rest::at_rest).
 fn at_rest(
     ledger: &mut Ledger,
@@ -442,7 +472,7 @@ fn links(
 
 /// Leaves folders out on both sides that one side does not show, and those whose copies lie in one that is left
 /// out: nothing can be said of them.
-fn close_both(
+pub fn close_both(
     ledger: &mut Ledger,
     choice: Choice<'_>,
     tombstones: &[Tombstone],
@@ -463,25 +493,29 @@ fn close_both(
     Ok(())
 }
 
+/// Which folders a view is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those that a mirror has to decide about: not at rest.
+    Unsettled,
+    /// Those in which something may not be known as it is shown.
+    Unknown,
+}
+
 /// The planner's view: folders that changed on neither side are left out, but for those whose copies lie in
-/// one that did, and the other way round; and folders that are closed, whatever changed. Those at rest are left out
-/// too, unless `all` are wanted.
+/// one that did, and the other way round; and folders that are closed, whatever changed. Of the rest those that are
+/// wanted.
 pub fn view(
     ledger: &mut Ledger,
     choice: Choice<'_>,
     source: &mut Seen,
     target: &mut Seen,
     target_moves: bool,
-    all: bool,
+    wanted: Wanted,
 ) -> Result<View, AgentError> {
     let tombstones = ledger.tombstones(choice.triangle)?;
     close_both(ledger, choice, &tombstones, source, target)?;
-    let names: BTreeSet<LogicalFolder> = source
-        .folders
-        .keys()
-        .chain(target.folders.keys())
-        .cloned()
-        .collect();
+    let names = names(source, target);
     let moved = |f: &SeenFolder| f.listing.is_some() || f.status.is_none();
     let changed = |name: &&LogicalFolder| {
         let (from, to) = (source.folders.get(*name), target.folders.get(*name));
@@ -492,21 +526,25 @@ pub fn view(
     if !changed.is_empty() {
         let strayed = ledger.strayed(choice.triangle)?;
         let links = links(strayed, &tombstones, source, target);
-        if !all {
-            let mut moved = BTreeSet::new();
-            for name in changed {
-                let rest = match (source.folders.get(&name), target.folders.get(&name)) {
-                    (Some(from), Some(to)) => {
-                        at_rest(ledger, from, to, &tombstones, &refused_keywords)?
-                    }
-                    _ => false,
-                };
-                if !rest {
-                    moved.insert(name);
+        let mut kept = BTreeSet::new();
+        for name in changed {
+            let (from, to) = (source.folders.get(&name), target.folders.get(&name));
+            let keep = match (wanted, from, to) {
+                (Wanted::Unsettled, Some(from), Some(to)) => {
+                    !at_rest(ledger, from, to, &tombstones, &refused_keywords)?
                 }
+                (Wanted::Unsettled, ..) => true,
+                (Wanted::Unknown, from, to) => {
+                    let from = from.map(|f| is_known(ledger, f, choice.primary));
+                    let to = to.map(|f| is_known(ledger, f, Protocol::Imap));
+                    from.transpose()? == Some(false) || to.transpose()? == Some(false)
+                }
+            };
+            if keep {
+                kept.insert(name);
             }
-            changed = moved;
         }
+        changed = kept;
         add_linked(&mut changed, &links);
     }
     let target_whole = target
@@ -515,14 +553,7 @@ pub fn view(
         .all(|f| f.listing.is_some() || f.status.is_none());
     let mut pairs = BTreeMap::new();
     for name in changed {
-        let (from, to) = (source.folders.get_mut(&name), target.folders.get_mut(&name));
-        let source = from.map(|f| side(ledger, f, choice.primary)).transpose()?;
-        let target = to.map(|f| side(ledger, f, Protocol::Imap)).transpose()?;
-        // A target's folder that is gone is as good as none, but for what the ledger knows of it.
-        let mut pair = Pair { source, target };
-        if choice.primary == Protocol::Pop3 {
-            pair.take_hints();
-        }
+        let pair = pair(ledger, choice, source, target, &name)?;
         pairs.insert(name, pair);
     }
     let equivalent = if pairs.is_empty() {
@@ -540,6 +571,32 @@ pub fn view(
         pop_delete: choice.pop_delete,
         refused_keywords,
     })
+}
+
+/// The folders of both accounts that are not closed.
+#[must_use]
+pub fn names(source: &Seen, target: &Seen) -> BTreeSet<LogicalFolder> {
+    let names = source.folders.keys().chain(target.folders.keys());
+    names.cloned().collect()
+}
+
+/// A folder on both sides, with what the ledger knows.
+pub fn pair(
+    ledger: &mut Ledger,
+    choice: Choice<'_>,
+    source: &mut Seen,
+    target: &mut Seen,
+    name: &LogicalFolder,
+) -> Result<Pair, AgentError> {
+    let (from, to) = (source.folders.get_mut(name), target.folders.get_mut(name));
+    let source = from.map(|f| side(ledger, f, choice.primary)).transpose()?;
+    let target = to.map(|f| side(ledger, f, Protocol::Imap)).transpose()?;
+    // A target's folder that is gone is as good as none, but for what the ledger knows of it.
+    let mut pair = Pair { source, target };
+    if choice.primary == Protocol::Pop3 {
+        pair.take_hints();
+    }
+    Ok(pair)
 }
 
 /// Where the folders that were seen stand, for [`Ledger::settle`]; those in `open` are not done yet.

@@ -38,12 +38,12 @@ enum Task {
         #[arg(long)]
         once: bool,
     },
-    /// Measure against InterIMAP and mbsync.
+    /// Measure against InterIMAP and mbsync, and what a Tx takes.
     Bench {
         /// Small corpora, one run each.
         #[arg(long, conflicts_with = "full")]
         quick: bool,
-        /// With 50,000 messages as well.
+        /// With 50,000 messages as well, and a Tx of 200,000.
         #[arg(long)]
         full: bool,
         /// Who takes part.

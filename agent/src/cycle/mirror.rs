@@ -19,7 +19,7 @@ use crate::plan::mirror::{Next, Plan, Read, Renamed, followed, plan};
 use crate::plan::view::{FolderId, View};
 use crate::report::Mirrored;
 use crate::snapshot;
-use crate::snapshot::TargetFolder;
+use crate::snapshot::{TargetFolder, Wanted};
 
 /// Steps of one run at most, besides a rename of each folder: a history of random changes took fewer than twenty.
 const STEPS: usize = 40;
@@ -264,7 +264,7 @@ impl Round<'_> {
             &mut self.source,
             &mut self.target,
             moves,
-            false,
+            Wanted::Unsettled,
         )
     }
 

@@ -1,6 +1,7 @@
 //! Tx: all corners listed afresh, bytes read back, the differences named and looked at twice.
 
 mod certify;
+mod laps;
 mod read_back;
 mod sight;
 
@@ -10,6 +11,7 @@ use chrono::{DateTime, Utc};
 use maildreieck_api_spec::certificate::UNANCHORED;
 use maildreieck_api_spec::vocabulary::Depth;
 
+use self::laps::Laps;
 use super::{Round, Site};
 use crate::clock;
 use crate::config::TriangleConfig;
@@ -17,9 +19,9 @@ use crate::error::AgentError;
 use crate::plan::budget::read_within;
 use crate::plan::mirror::Read;
 use crate::plan::reconcile::{Difference, left_out};
-use crate::plan::view::{Side, View};
+use crate::plan::view::Side;
 use crate::report::{Mirrored, Proof};
-use crate::snapshot::{self, Cut};
+use crate::snapshot::{self, Cut, Wanted};
 
 /// How often a Tx looks until two looks agree; of corners that never stand still the last one counts.
 const LOOKS: u32 = 4;
@@ -82,7 +84,9 @@ impl Site {
         after: Option<&Mirrored>,
         tx_at: DateTime<Utc>,
     ) -> Result<Proof, AgentError> {
+        let mut laps = Laps::begin();
         let mut round = Round::look(self, triangle, true).await?;
+        laps.end("listing");
         round.short = after.is_some_and(|mirrored| mirrored.pending.is_some());
         let cut = after.map(|mirrored| mirrored.cut.clone());
         let stood = round.store_stands().await?;
@@ -112,8 +116,10 @@ impl Round<'_> {
         before: Option<Cut>,
         tx_at: DateTime<Utc>,
     ) -> Result<Proof, AgentError> {
+        let mut laps = Laps::begin();
         let primary = before.map(|cut| (cut.primary, cut.shown));
         self.know_everything().await?;
+        laps.end("knowing all");
         let (primary, shown) =
             primary.unwrap_or_else(|| (self.cut.primary.clone(), snapshot::shown(&self.source)));
         let cut = Cut {
@@ -123,7 +129,8 @@ impl Round<'_> {
         };
         let depth = asked.depth;
         let proved = self.read_back(depth).await?;
-        let (mut corners, mut differences) = self.compare(&cut, &proved, depth).await?;
+        laps.end("reading back");
+        let (mut seen, mut differences) = self.compare(&cut, &proved, depth).await?;
         // A difference counts only if a second look after the last listing confirms it. What is counted and
         // what differs is of one look: figures of another would contradict the differences.
         let mut before = Vec::new();
@@ -134,29 +141,24 @@ impl Round<'_> {
             self.look_again(true).await?;
             self.know_everything().await?;
             before = differences;
-            (corners, differences) = self.compare(&cut, &proved, depth).await?;
+            (seen, differences) = self.compare(&cut, &proved, depth).await?;
         }
         differences.extend(left_out(&self.source.left_out));
         differences.sort();
-        self.conclude(asked, tx_at, &cut, &corners, differences, &proved)
-    }
-
-    fn full_view(&mut self) -> Result<View, AgentError> {
-        let choice = self.choice();
-        let mut ledger = self.site.ledger.borrow_mut();
-        snapshot::view(
-            &mut ledger,
-            choice,
-            &mut self.source,
-            &mut self.target,
-            false,
-            true,
-        )
+        laps.end("comparing");
+        let proof = self.conclude(asked, tx_at, &cut, seen, differences, &proved);
+        laps.end("certifying");
+        proof
     }
 
     /// Reads what no row says yet: mail that has not been mirrored, mail that somebody put on the standby.
     async fn know_everything(&mut self) -> Result<(), AgentError> {
-        let view = self.full_view()?;
+        let choice = self.choice();
+        let view = {
+            let mut ledger = self.site.ledger.borrow_mut();
+            let (source, target) = (&mut self.source, &mut self.target);
+            snapshot::view(&mut ledger, choice, source, target, false, Wanted::Unknown)?
+        };
         let unknown = |side: &Side| -> Vec<u32> {
             // What could not be read before is tried again.
             let new = side

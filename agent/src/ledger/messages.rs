@@ -351,38 +351,43 @@ impl Ledger {
         corner: Corner,
         share: Option<u64>,
     ) -> Result<BTreeMap<FolderId, Vec<(u32, ContentId)>>> {
-        let rows: Vec<(i64, i64, Vec<u8>, Option<i64>)> = message::table
-            .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
-            .filter(
-                folder::triangle
-                    .eq(triangle)
-                    .and(folder::corner.eq(corner.as_str())),
-            )
-            .filter(message::generation.eq(folder::generation))
-            .order((message::verified_at, message::folder_id, message::uid))
-            .select((
-                message::folder_id,
-                message::uid,
-                message::content,
-                message::verified_at,
-            ))
-            .load(&mut self.db)?;
-        let proved = rows.iter().filter(|(.., at)| at.is_some()).count();
-        let mut left = match share {
-            Some(share) => proved.div_ceil(usize::try_from(share.max(1)).unwrap_or(usize::MAX)),
-            None => proved,
+        let account = || {
+            message::table
+                .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+                .filter(
+                    folder::triangle
+                        .eq(triangle)
+                        .and(folder::corner.eq(corner.as_str())),
+                )
+                .filter(message::generation.eq(folder::generation))
         };
+        let proved: i64 = account()
+            .filter(message::verified_at.is_not_null())
+            .count()
+            .get_result(&mut self.db)?;
+        let share = share.map_or(1, |share| i64::try_from(share.max(1)).unwrap_or(i64::MAX));
+        let columns = (message::folder_id, message::uid, message::content);
         let mut due: BTreeMap<FolderId, Vec<(u32, ContentId)>> = BTreeMap::new();
-        for (folder, uid, content, at) in rows {
-            if at.is_some() {
-                if left == 0 {
-                    continue;
-                }
-                left -= 1;
-            }
-            due.entry(FolderId(folder))
-                .or_default()
-                .push((unsigned(uid)?, content_of(&content)?));
+        let mut take = |row: (i64, i64, Vec<u8>)| -> Result<()> {
+            let (folder, uid, content) = row;
+            let messages = due.entry(FolderId(folder)).or_default();
+            messages.push((unsigned(uid)?, content_of(&content)?));
+            Ok(())
+        };
+        let never = account()
+            .filter(message::verified_at.is_null())
+            .select(columns);
+        for row in never.load_iter(&mut self.db)? {
+            take(row?)?;
+        }
+        // So many of the oldest are found without sorting all.
+        let oldest = account()
+            .filter(message::verified_at.is_not_null())
+            .order((message::verified_at, message::folder_id, message::uid))
+            .limit(proved / share + i64::from(proved % share > 0))
+            .select(columns);
+        for row in oldest.load_iter(&mut self.db)? {
+            take(row?)?;
         }
         for messages in due.values_mut() {
             messages.sort_unstable();

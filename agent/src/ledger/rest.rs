@@ -83,6 +83,36 @@ impl Ledger {
         Ok(all.then_some(count))
     }
 
+    /// The highest UID that is known in a folder (0 for none), where each message that it shows is known with the size
+    /// and date that are shown, or known at all where those are no more than `hinted` at.
+    pub(crate) fn top_of_known(
+        &mut self,
+        known: &KnownFolder,
+        shown: &[Shown],
+        hinted: bool,
+    ) -> Result<Option<u32>> {
+        let rows = message::table
+            .filter(message::folder_id.eq(known.id.0))
+            .filter(message::generation.eq(generation_to(known.generation)))
+            .order(message::uid)
+            .select((message::uid, message::size, message::date))
+            .load_iter::<(i64, i64, i64), _>(&mut self.db)?;
+        let mut shown = shown.iter().peekable();
+        let mut top = 0;
+        for row in rows {
+            let (uid, size, date) = row?;
+            top = unsigned(uid)?;
+            let Some(there) = shown.next_if(|there| there.uid <= top) else {
+                continue;
+            };
+            let same = hinted || (i64::from(there.size), there.date.0) == (size, date);
+            if there.uid < top || !same {
+                return Ok(None);
+            }
+        }
+        Ok(shown.next().is_none().then_some(top))
+    }
+
     /// Whether two folders that show what is known are at rest; see [`at_rest`].
     pub(crate) fn at_rest(
         &mut self,

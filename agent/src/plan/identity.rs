@@ -179,6 +179,15 @@ impl Flags {
         (self.system, folded)
     }
 
+    /// The words, system flags first, all in lower case and the keywords in the order of that: the same for flags
+    /// that are the [same](Self::same).
+    #[must_use]
+    pub fn folded_words(&self) -> Vec<String> {
+        let system = SYSTEM.iter().filter(|(_, bit)| self.system & bit != 0);
+        let system = system.map(|(name, _)| name.to_ascii_lowercase());
+        system.chain(self.folded().1).collect()
+    }
+
     /// The keywords.
     #[must_use]
     pub fn keywords(&self) -> &[Keyword] {

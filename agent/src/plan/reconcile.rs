@@ -3,6 +3,7 @@
 //! Pure: from entries of the corners and what the ledger can explain to a list of differences. What the primary lost
 //! since it was last mirrored stands among its entries as [`Gone`]: its copies are looked for like all others.
 
+mod alike;
 mod matching;
 #[cfg(test)]
 mod tests;

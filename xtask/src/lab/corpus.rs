@@ -48,6 +48,9 @@ enum Recipe {
         folders: usize,
         big: bool,
     },
+    Small {
+        count: u64,
+    },
     Hostile,
 }
 
@@ -103,6 +106,15 @@ impl Corpus {
         Self::shaped(2, 50_000, 6, false)
     }
 
+    /// An ordinary mailbox's folders, dates and flags with mail of a few hundred octets: many messages, hardly any disk.
+    #[must_use]
+    pub fn small(seed: u64, count: u64) -> Self {
+        Self {
+            seed,
+            recipe: Recipe::Small { count },
+        }
+    }
+
     /// What real mailboxes hold and tools break on: see the comments in [`hostile`]. To be appended over IMAP.
     #[must_use]
     pub fn hostile() -> Self {
@@ -126,6 +138,11 @@ impl Corpus {
                 Box::new(
                     (0..count).map(move |number| business(&mut random, number, seed, folders, big)),
                 )
+            }
+            Recipe::Small { count } => {
+                let mut random = Random::new(self.seed);
+                let seed = self.seed;
+                Box::new((0..count).map(move |number| small(&mut random, number, seed)))
             }
             Recipe::Hostile => Box::new(hostile().into_iter()),
         }
@@ -184,7 +201,8 @@ fn folder(number: usize) -> Place {
     }
 }
 
-fn business(random: &mut Random, number: u64, seed: u64, folders: usize, big: bool) -> Message {
+/// Where an ordinary message lies, when it came and how it is marked: half of them in INBOX.
+fn circumstances(random: &mut Random, folders: usize) -> (Place, i64, Vec<String>) {
     let place = if folders <= 1 || random.chance(0.5) {
         Place::Inbox
     } else {
@@ -199,6 +217,32 @@ fn business(random: &mut Random, number: u64, seed: u64, folders: usize, big: bo
             flags.push(flag.to_owned());
         }
     }
+    (place, internaldate, flags)
+}
+
+fn small(random: &mut Random, number: u64, seed: u64) -> Message {
+    let (place, internaldate, flags) = circumstances(random, 6);
+    let body = format!(
+        "From: {} <x{}@sender.example>\r\nTo: info@abc.example\r\nSubject: {} #{number}\r\nDate: {}\r\n\
+         Message-ID: <{seed}.{number}.{:x}@abc.example>\r\n\r\n{} {}\r\n",
+        encoded(random.pick(&PEOPLE)),
+        number % 97,
+        encoded(random.pick(&WORDS)),
+        date_header(internaldate),
+        random.bits(),
+        random.pick(&WORDS),
+        random.pick(&WORDS),
+    );
+    Message {
+        place,
+        flags,
+        internaldate,
+        body: body.into_bytes(),
+    }
+}
+
+fn business(random: &mut Random, number: u64, seed: u64, folders: usize, big: bool) -> Message {
+    let (place, internaldate, flags) = circumstances(random, folders);
     let mut head = String::with_capacity(700);
     let subject: Vec<&str> = (0..random.between(2, 6))
         .map(|_| random.pick(&WORDS))

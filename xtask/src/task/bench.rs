@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the first mirror and the run after it, against InterIMAP and mbsync.
+//! `cargo xtask bench`: the first mirror and the run after it, against InterIMAP and mbsync; and Tx at ledger depth.
 //!
 //! Everything runs between the same two Dovecots, interleaved, each run into an account of its own, and the median
 //! counts: the ratios hold although the seconds are this machine's. Before a figure is printed, the judge has read both
@@ -6,6 +6,7 @@
 
 mod contestant;
 mod measure;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,9 +26,9 @@ pub use measure::{Measured, child};
 pub enum Size {
     /// Small corpora, one run: shows that it works, proves nothing.
     Quick,
-    /// The table's first two rows.
+    /// The table's first two rows, and a Tx of 5,000 messages.
     Usual,
-    /// With 50,000 messages.
+    /// With 50,000 messages, and a Tx of 50,000 and of 200,000.
     Full,
 }
 
@@ -123,6 +124,23 @@ fn scenarios(size: Size) -> Vec<Scenario> {
     list
 }
 
+fn proofs(size: Size) -> Vec<proof::Scenario> {
+    let scenario = |name, messages, runs| proof::Scenario {
+        name,
+        messages,
+        runs,
+    };
+    match size {
+        Size::Quick => vec![scenario("Tx at ledger depth, 300 messages", 300, 1)],
+        Size::Usual => vec![scenario("Tx at ledger depth, 5,000 messages", 5_000, 5)],
+        Size::Full => vec![
+            scenario("Tx at ledger depth, 5,000 messages", 5_000, 5),
+            scenario("Tx at ledger depth, 50,000 messages", 50_000, 5),
+            scenario("Tx at ledger depth, 200,000 messages", 200_000, 3),
+        ],
+    }
+}
+
 /// Measures and prints the tables, of scenarios whose name contains `only`.
 ///
 /// # Errors
@@ -147,7 +165,10 @@ pub fn bench(size: Size, contestants: &[Contestant], only: &str) -> Result<()> {
         let figures = measure_scenario(&scenario, contestants)?;
         print(&scenario, &figures);
     }
-    Ok(())
+    let mut wanted = proofs(size);
+    wanted
+        .retain(|scenario| scenario.name.contains(only) && contestants.contains(&Contestant::Ours));
+    wanted.iter().try_for_each(proof::measure)
 }
 
 struct Outcome {

@@ -11,6 +11,7 @@ use maildreieck_api_spec::vocabulary::{Class, Corner, Depth, Direction};
 
 use super::Asked;
 use super::read_back::Proved;
+use super::sight::Sight;
 use crate::clock;
 use crate::cycle::Round;
 use crate::error::AgentError;
@@ -18,9 +19,9 @@ use crate::kill;
 use crate::ledger::RepairRow;
 use crate::plan::guard::{History, Lost};
 use crate::plan::identity::LogicalFolder;
-use crate::plan::reconcile::{self, Difference};
+use crate::plan::reconcile::Difference;
 use crate::report::Proof;
-use crate::report::figures::{coverage, figures, folder_ref};
+use crate::report::figures::folder_ref;
 use crate::snapshot::{Cut, Seen};
 
 impl Round<'_> {
@@ -29,7 +30,7 @@ impl Round<'_> {
         asked: &Asked<'_>,
         tx_at: DateTime<Utc>,
         cut: &Cut,
-        corners: &reconcile::Corners,
+        seen: Sight,
         differences: Vec<Difference>,
         proved: &Proved,
     ) -> Result<Proof, AgentError> {
@@ -42,12 +43,14 @@ impl Round<'_> {
         let known = ledger.count_messages(name, Corner::Primary.as_str())?;
         let new_tombstones = ledger.new_tombstones(name, state.last_tx_at.unwrap_or(0))?;
         let now_at = clock::now().max(tx_at);
+        let counted = seen.count();
+        let [primary, standby, store] = counted.sums;
         let mut coverage = [
-            (Corner::Primary, &corners.primary, proved.primary),
-            (Corner::Standby, &corners.standby, proved.standby),
-            (Corner::Store, &corners.store, proved.store),
+            (Corner::Primary, primary, proved.primary),
+            (Corner::Standby, standby, proved.standby),
+            (Corner::Store, store, proved.store),
         ]
-        .map(|(corner, entries, now)| coverage(corner, entries, depth, now, now_at))
+        .map(|(corner, sum, now)| sum.coverage(corner, depth, now, now_at))
         .to_vec();
         for c in &mut coverage {
             let refuses = |seen: &Seen| seen.corner == c.corner && seen.refused().next().is_some();
@@ -56,22 +59,14 @@ impl Round<'_> {
         if let Some(primary) = coverage.first_mut() {
             primary.whole &= depth != Depth::Content || !proved.broken_off;
         }
-        let (primary, mut primary_folders) = figures(&corners.primary, key);
-        let (standby, mut standby_folders) = figures(&corners.standby, key);
-        let (store, mut store_folders) = figures(&corners.store, key);
-        let names: BTreeSet<LogicalFolder> = primary_folders
-            .keys()
-            .chain(standby_folders.keys())
-            .chain(store_folders.keys())
-            .cloned()
-            .collect();
-        let folders = names
-            .iter()
-            .map(|name| FolderFigures {
-                folder: folder_ref(name, key),
-                primary: primary_folders.remove(name),
-                standby: standby_folders.remove(name),
-                store: store_folders.remove(name),
+        let [primary, standby, store] = counted.corners;
+        let folders = counted.folders.into_iter();
+        let folders = folders
+            .map(|(name, [primary, standby, store])| FolderFigures {
+                folder: folder_ref(&name, key),
+                primary,
+                standby,
+                store,
                 medium: None,
             })
             .collect();

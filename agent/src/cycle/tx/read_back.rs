@@ -17,8 +17,10 @@ use crate::store::{ReadBack, Store};
 
 /// The part of earlier proofs that a Tx reads again.
 const SHARE: u64 = 30;
-/// What a Tx reads of the store at least, octets.
+/// What a Tx reads of the store at least, octets, or so many messages of its average size where those are fewer octets:
+/// a store of small messages would else be read whole each day, however many they are.
 const STORE_SHARE_BYTES: u64 = 64 << 20;
+const STORE_SHARE_MESSAGES: u64 = 5_000;
 
 /// How many messages of each corner were read back.
 #[derive(Default)]
@@ -61,9 +63,9 @@ impl Round<'_> {
                 store.check(now, |_, _| {})?.contents
             } else {
                 store.inspect(now)?;
-                let budget_bytes = (store.stats()?.raw_bytes / SHARE).max(STORE_SHARE_BYTES);
+                let stats = store.stats()?;
                 let share = ReadBack {
-                    budget_bytes,
+                    budget_bytes: store_share(stats.raw_bytes, stats.contents),
                     before: now,
                 };
                 store.verify(ReadBack::NEW, now)?.messages + store.verify(share, now)?.messages
@@ -197,6 +199,13 @@ impl Round<'_> {
     }
 }
 
+/// How many octets of a store a Tx reads that has read what is new in it.
+fn store_share(bytes: u64, messages: u64) -> u64 {
+    let average = bytes / messages.max(1) + 1;
+    let least = STORE_SHARE_BYTES.min(average.saturating_mul(STORE_SHARE_MESSAGES));
+    least.max(bytes / SHARE)
+}
+
 /// Whether octets say the same as a message that the store has, in another form. What it has lost is like nothing.
 async fn says_the_same(
     site: &Site,
@@ -209,4 +218,22 @@ async fn says_the_same(
     let read = move |store: &mut Store| Ok(store.read(&original).ok());
     let original = site.store.with(read).await?;
     Ok(original.is_some_and(|octets| second_digest(&octets) == Some(digest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thirtieth_of_the_store_is_read_and_a_little_more_of_a_small_one() {
+        // Few messages: all of them.
+        assert!(store_share(0, 0) > 0);
+        assert!(store_share(5_000 * 300, 5_000) >= 5_000 * 300);
+        // Many small ones: five thousand, and at last a thirtieth.
+        assert_eq!(store_share(50_000 * 300, 50_000), 5_000 * 301);
+        assert_eq!(store_share(300_000 * 300, 300_000), 300_000 * 10);
+        // Ordinary ones: 64 MiB, and at last a thirtieth.
+        assert_eq!(store_share(50_000 * 20_000, 50_000), 64 << 20);
+        assert_eq!(store_share(3_000_000_000, 50_000), 100_000_000);
+    }
 }

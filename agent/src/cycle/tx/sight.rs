@@ -1,6 +1,6 @@
 //! The three corners as entries, and what they differ by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maildreieck_api_spec::vocabulary::{Class, Corner, Depth};
 
@@ -10,143 +10,218 @@ use crate::cycle::Round;
 use crate::error::AgentError;
 use crate::ledger::Quarantined;
 use crate::plan::guard::Lost;
-use crate::plan::identity::{ContentId, LogicalFolder};
+use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder};
 use crate::plan::names::excluded;
 use crate::plan::reconcile::{
     Corners, Difference, Entry, Explanations, Gone, unreadable_content, waits,
 };
-use crate::plan::view::{FolderId, Origin, Place, Row, Shown, Side, Tombstone, View};
-use crate::snapshot::{Cut, Stands};
-use crate::store::Member;
+use crate::plan::view::{FolderId, Origin, Place, Row, Shown, Side, Tombstone};
+use crate::report::figures::{Counted, Figures};
+use crate::snapshot::{self, Cut, SeenFolder, Stands};
+use crate::store::{Member, Store};
 
 /// How long a quarantine explains a difference, seconds.
 const QUARANTINE_GRACE_S: i64 = 3 * 86_400;
 
+/// What a look at all corners showed: what is alike is only counted, the rest is held as entries.
+pub(super) struct Sight {
+    alike: Figures,
+    rest: Corners,
+}
+
+impl Sight {
+    /// The figures of all that was seen.
+    pub(super) fn count(self) -> Counted {
+        let Corners {
+            primary,
+            standby,
+            store,
+        } = &self.rest;
+        self.alike.finish([primary, standby, store])
+    }
+}
+
 impl Round<'_> {
-    /// The corners as they are listed now, the primary as it was at the cut, and what they differ by.
+    /// The corners as they are listed now, the primary as it was at the cut, and what they differ by. Folder by folder,
+    /// so that memory grows with the largest folder and with what is not alike, and not with the mailbox.
     pub(super) async fn compare(
         &mut self,
         cut: &Cut,
         proved: &Proved,
         depth: Depth,
-    ) -> Result<(Corners, Vec<Difference>), AgentError> {
-        let view = self.full_view()?;
-        let mut corners = Corners {
-            store: self.stored(proved).await?,
-            ..Corners::default()
+    ) -> Result<(Sight, Vec<Difference>), AgentError> {
+        let mut stored = self.stored(proved).await?;
+        let choice = self.choice();
+        let mut ledger = self.site.ledger.borrow_mut();
+        let tombstones = ledger.tombstones(choice.triangle)?;
+        snapshot::close_both(
+            &mut ledger,
+            choice,
+            &tombstones,
+            &mut self.source,
+            &mut self.target,
+        )?;
+        let mut seen = Sight {
+            alike: Figures::new(self.site.report_key()),
+            rest: Corners::default(),
         };
         let mut waiting = Vec::new();
-        for (name, pair) in &view.pairs {
-            if let Some(side) = &pair.source {
-                let target = pair.target.as_ref().map(|target| target.folder);
-                let mut ledger = self.site.ledger.borrow_mut();
+        let mut names = snapshot::names(&self.source, &self.target);
+        names.extend(stored.keys().cloned());
+        for name in &names {
+            let (source, target) = (&mut self.source, &mut self.target);
+            let pair = snapshot::pair(&mut ledger, choice, source, target, name)?;
+            let mut here = Corners::default();
+            if let Some(side) = pair.source {
+                let quarantined = ledger.quarantined(side.folder, side.generation)?;
                 let primary = Primary {
                     name,
-                    side,
-                    target,
+                    target: pair.target.as_ref().map(|target| target.folder),
                     cut,
-                    quarantine: ledger.quarantined(side.folder, side.generation)?,
+                    quarantine: quarantined.into_iter().map(|q| (q.at.uid, q)).collect(),
                     short: self.short,
+                    side: &side,
                 };
                 let unread = primary.unread();
                 waiting.extend(unread.map(|count| (name.clone(), count)));
-                corners.primary.extend(primary.entries());
+                here.primary = primary.entries();
             }
-            if let Some(side) = &pair.target {
-                let entries = target_entries(name, side, &cut.standby);
-                corners.standby.extend(entries);
+            if let Some(side) = pair.target {
+                here.standby = target_entries(name, &side, &cut.standby);
             }
+            let stored = stored.remove(name).unwrap_or_default().into_iter();
+            here.store = stored
+                .map(|message| message.entry(name, proved.store_oldest))
+                .collect();
+            if depth != Depth::Volume {
+                here.set_aside(|alike| seen.alike.add_alike(alike));
+            }
+            if here.is_empty() {
+                seen.alike.settle(name);
+            }
+            seen.rest.append(here);
         }
-        self.judge_losses(&view, &mut corners.primary)?;
+        let known = ledger.count_messages(choice.triangle, self.source.corner.as_str())?;
+        let history = ledger.history(choice.triangle, clock::now_s())?;
+        let ordinary = |lost| choice.pop_delete || !self.triangle.guard.holds(lost, history, known);
+        judge_losses(&mut seen.rest.primary, ordinary);
+        let places = self.target.folders.iter();
+        let places = places.map(|(name, folder)| (folder.known.id, (name, folder)));
+        let places: BTreeMap<FolderId, _> = places.collect();
+        let buried = |t: &Tombstone| (lies_in(t, &places).clone(), t.content, t.moved);
         let explanations = Explanations {
-            tombstones: view
-                .tombstones
-                .iter()
-                .map(|t| (lies_in(t, &view).clone(), t.content, t.moved))
-                .collect(),
-            refused_keywords: view.refused_keywords,
-            equivalent: view.equivalent,
+            tombstones: tombstones.iter().map(buried).collect(),
+            refused_keywords: ledger.refused_keywords(choice.triangle, self.target.corner)?,
+            equivalent: ledger.equivalents()?,
             unfilled: self.unfilled.iter().map(|row| row.content).collect(),
         };
-        let mut found = corners.compare(&explanations, depth);
+        let mut found = seen.rest.compare(&explanations, depth);
         for (folder, count) in waiting {
             found.extend(
                 [Corner::Standby, Corner::Store].map(|corner| waits(&folder, corner, count)),
             );
         }
         found.sort();
-        Ok((corners, found))
+        Ok((seen, found))
     }
 
-    /// Says of what the primary lost before the cut whether it is ordinary.
-    fn judge_losses(&self, view: &View, primary: &mut [Entry]) -> Result<(), AgentError> {
-        let lost = primary.iter_mut().filter_map(|e| e.gone.as_mut());
-        let mut lost: Vec<&mut Gone> = lost.filter(|gone| **gone != Gone::Late).collect();
-        let vanished = Lost {
-            vanished: u64::try_from(lost.len()).unwrap_or(u64::MAX),
-            put_back: 0,
-        };
-        let history = {
-            let mut ledger = self.site.ledger.borrow_mut();
-            ledger.history(&self.triangle.name, clock::now_s())?
-        };
-        let guard = self.triangle.guard;
-        let ordinary = view.pop_delete || !guard.holds(vanished, history, view.known_on_source);
-        for gone in &mut lost {
-            **gone = Gone::Before { ordinary };
-        }
-        Ok(())
-    }
-
-    /// V(store), from the store's own records.
-    async fn stored(&self, proved: &Proved) -> Result<Vec<Entry>, AgentError> {
+    /// V(store), from the store's own records, by folder.
+    async fn stored(
+        &self,
+        proved: &Proved,
+    ) -> Result<BTreeMap<LogicalFolder, Vec<Stored>>, AgentError> {
         let triangle = self.triangle.name.clone();
-        let members = self
-            .site
-            .store
-            .with(move |store| Ok(store.members(&triangle)?))
-            .await?;
-        let exclude = &self.triangle.exclude_folders;
-        let closed = |folder: &LogicalFolder| {
-            self.source.closed.contains_key(folder) || self.target.closed.contains_key(folder)
+        let exclude = self.triangle.exclude_folders.clone();
+        let damaged = proved.damaged.clone();
+        let closed = self.source.closed.keys().chain(self.target.closed.keys());
+        let closed: BTreeSet<LogicalFolder> = closed.cloned().collect();
+        let read = move |store: &mut Store| {
+            let mut folders: BTreeMap<LogicalFolder, Option<Vec<Stored>>> = BTreeMap::new();
+            store.each_member(&triangle, |member| {
+                if member.tombstone.is_some() || damaged.contains(&member.content) {
+                    return;
+                }
+                let counts = |folder: &LogicalFolder| {
+                    !excluded(folder, &exclude) && !closed.contains(folder)
+                };
+                let folder = match folders.get_mut(&member.folder) {
+                    Some(folder) => folder,
+                    None => {
+                        let new = counts(&member.folder).then(Vec::new);
+                        folders.entry(member.folder.clone()).or_insert(new)
+                    }
+                };
+                if let Some(folder) = folder {
+                    folder.push(Stored::of(member));
+                }
+            })?;
+            let counted = folders.into_iter();
+            Ok(counted
+                .filter_map(|(name, folder)| Some((name, folder?)))
+                .collect())
         };
-        let entries = members.into_iter().filter(|m| {
-            m.tombstone.is_none()
-                && !proved.damaged.contains(&m.content)
-                && !excluded(&m.folder, exclude)
-                && !closed(&m.folder)
-        });
-        let entry = |m: Member| Entry {
-            folder: m.folder,
-            content: m.content,
-            date: m.date,
-            flags: m.flags,
-            size: m.size,
+        self.site.store.with(read).await
+    }
+}
+
+/// A message in a folder of the store.
+struct Stored {
+    content: ContentId,
+    date: InternalDate,
+    flags: Flags,
+    size: u32,
+}
+
+impl Stored {
+    fn of(member: Member) -> Self {
+        Self {
+            content: member.content,
+            date: member.date,
+            flags: member.flags,
+            size: member.size,
+        }
+    }
+
+    fn entry(self, folder: &LogicalFolder, verified_at: Option<i64>) -> Entry {
+        Entry {
+            folder: folder.clone(),
+            content: self.content,
+            date: self.date,
+            flags: self.flags,
+            size: self.size,
             uid: 0,
             copy: None,
             late: false,
             gone: None,
             preexisting: false,
             quarantine: None,
-            verified_at: proved.store_oldest,
-        };
-        Ok(entries.map(entry).collect())
+            verified_at,
+        }
+    }
+}
+
+/// Says of what the primary lost before the cut whether it is ordinary.
+fn judge_losses(primary: &mut [Entry], ordinary: impl Fn(Lost) -> bool) {
+    let lost = primary.iter_mut().filter_map(|e| e.gone.as_mut());
+    let mut lost: Vec<&mut Gone> = lost.filter(|gone| **gone != Gone::Late).collect();
+    let ordinary = ordinary(Lost {
+        vanished: u64::try_from(lost.len()).unwrap_or(u64::MAX),
+        put_back: 0,
+    });
+    for gone in &mut lost {
+        **gone = Gone::Before { ordinary };
     }
 }
 
 /// Where a tombstone's copy lies, if it is there; else where its message was.
-fn lies_in<'a>(tombstone: &'a Tombstone, view: &'a View) -> &'a LogicalFolder {
-    let holds = |side: &Side, copy: Place| {
-        let uid = side
-            .shown
-            .binary_search_by_key(&copy.uid, |shown| shown.uid);
-        side.folder == copy.folder && side.generation == copy.generation && uid.is_ok()
-    };
-    let there = tombstone.copy.and_then(|copy| {
-        let mut pairs = view.pairs.iter();
-        pairs.find(|(_, pair)| pair.target.as_ref().is_some_and(|side| holds(side, copy)))
-    });
-    there.map_or(&tombstone.folder, |(name, _)| name)
+fn lies_in<'a>(
+    tombstone: &'a Tombstone,
+    places: &BTreeMap<FolderId, (&'a LogicalFolder, &SeenFolder)>,
+) -> &'a LogicalFolder {
+    let copy = tombstone.copy;
+    let there = copy.and_then(|copy| Some((copy, places.get(&copy.folder)?)));
+    let there = there.filter(|(copy, (_, folder))| folder.shows(*copy));
+    there.map_or(&tombstone.folder, |(_, (name, _))| *name)
 }
 
 /// Whether a UID came after the cut; a folder that was not there then is new as a whole.
@@ -163,7 +238,7 @@ struct Primary<'a> {
     /// Where its copies are.
     target: Option<FolderId>,
     cut: &'a Cut,
-    quarantine: Vec<Quarantined>,
+    quarantine: BTreeMap<u32, Quarantined>,
     /// Whether mail waits for a budget.
     short: bool,
 }
@@ -215,7 +290,7 @@ impl Primary<'_> {
 
     fn entry(&self, shown: &Shown) -> Option<Entry> {
         let side = self.side;
-        let quarantine = self.quarantine.iter().find(|q| q.at.uid == shown.uid);
+        let quarantine = self.quarantine.get(&shown.uid);
         let since = |q: &Quarantined| clock::now_s() - q.since > QUARANTINE_GRACE_S;
         let mut entry = Entry {
             folder: self.name.clone(),

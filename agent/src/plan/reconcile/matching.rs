@@ -367,7 +367,7 @@ fn other_than(corner: Corner) -> Corner {
     }
 }
 
-fn of_the_cut(entry: &Entry) -> bool {
+pub(super) fn of_the_cut(entry: &Entry) -> bool {
     entry.gone.is_none() && !entry.late
 }
 

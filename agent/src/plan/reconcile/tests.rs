@@ -1,5 +1,7 @@
 //! Each class by hand, and what went before and after the cut.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn entry(folder: &str, octets: &str, uid: u32) -> Entry {
@@ -324,4 +326,137 @@ fn volume_sees_counts_and_bytes() {
     assert_eq!(volume(&both, &b), [Class::MissingAtStandby]);
     assert_eq!(volume(&a, &larger), [Class::Altered]);
     assert_eq!(volume(&[], &b), [Class::ForeignAtStandby]);
+}
+
+fn folder() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("INBOX"), Just("\\Sent"), Just("Projekte/2026")]
+}
+
+fn octets() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("a"), Just("b"), Just("c"), Just("d")]
+}
+
+prop_compose! {
+    fn any_entry()(
+        folder in folder(), octets in octets(), date in 0_i64..2, flags in prop_oneof![Just(""), Just("\\Seen"), Just("X"), Just("x")],
+        late in prop::bool::weighted(0.1), uid in 1_u32..6, copy in prop::option::of(1_u32..6), preexisting in prop::bool::weighted(0.1),
+        gone in prop::option::weighted(0.2, prop_oneof![Just(Gone::Late), any::<bool>().prop_map(|ordinary| Gone::Before { ordinary })]),
+        aside in prop::option::weighted(0.1, any::<bool>()),
+    ) -> Entry {
+        Entry {
+            date: InternalDate(date), flags: flags.parse().unwrap(), copy, late, gone, preexisting,
+            quarantine: aside.map(|over| (Class::Quarantined, over)), ..entry(folder, octets, uid)
+        }
+    }
+}
+
+/// The corners of each folder by themselves.
+fn by_folder(corners: &Corners) -> Vec<Corners> {
+    let names = ["INBOX", "\\Sent", "Projekte/2026"];
+    let of = |entries: &[Entry], name: &str| -> Vec<Entry> {
+        let here = entries.iter().filter(|e| e.folder.as_str() == name);
+        here.cloned().collect()
+    };
+    names
+        .map(|name| Corners {
+            primary: of(&corners.primary, name),
+            standby: of(&corners.standby, name),
+            store: of(&corners.store, name),
+        })
+        .into()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// What is set aside changes no difference, not even its UID and words, and is in no corner's rest.
+    #[test]
+    fn what_is_alike_makes_no_difference(
+        primary in prop::collection::vec(any_entry(), 0..12), mut standby in prop::collection::vec(any_entry(), 0..6),
+        mut store in prop::collection::vec(any_entry(), 0..6), like in any::<[bool; 2]>(),
+        tombstones in prop::collection::vec((folder(), octets(), any::<bool>()), 0..4),
+    ) {
+        // Random corners are seldom alike.
+        for (corner, like) in [&mut standby, &mut store].into_iter().zip(like) {
+            if like {
+                corner.splice(corner.len() / 2..corner.len() / 2, primary.iter().cloned());
+            }
+            corner.iter_mut().for_each(|entry| entry.gone = None);
+        }
+        store.iter_mut().for_each(|entry| (entry.late, entry.uid) = (false, 0));
+        let explanations = Explanations {
+            tombstones: tombstones.into_iter().map(|(folder, octets, moved)| {
+                (LogicalFolder::from_stored(folder), ContentId::of(octets.as_bytes()), moved)
+            }).collect(),
+            ..Explanations::default()
+        };
+        let (mut whole, mut rest, mut alike) = (Corners::default(), Corners::default(), Corners::default());
+        let given = Corners { primary, standby, store };
+        for folder in by_folder(&given) {
+            whole.append(folder.clone());
+            let mut folder = folder;
+            folder.set_aside(|[p, s, t]| {
+                alike.primary.push(p.clone());
+                alike.standby.push(s.clone());
+                alike.store.push(t.clone());
+            });
+            rest.append(folder);
+        }
+        for (all, (some, others)) in [
+            (&whole.primary, (&alike.primary, &rest.primary)),
+            (&whole.standby, (&alike.standby, &rest.standby)),
+            (&whole.store, (&alike.store, &rest.store)),
+        ] {
+            let by_words = |entries: Vec<&Entry>| {
+                let mut words: Vec<String> = entries.iter().map(|e| format!("{e:?}")).collect();
+                words.sort();
+                words
+            };
+            prop_assert_eq!(by_words(all.iter().collect()), by_words(some.iter().chain(others).collect()));
+        }
+        prop_assert_eq!(rest.compare(&explanations, Depth::Ledger), whole.compare(&explanations, Depth::Ledger));
+        // And what counts as the primary's is what is alike and what is left of the rest.
+        prop_assert_eq!(whole.primary.len(), alike.primary.len() + rest.primary.len());
+    }
+}
+
+#[test]
+fn what_is_the_same_in_all_corners_is_set_aside() {
+    let check = |primary: &[Entry], standby: &[Entry], store: &[Entry], expected: usize| {
+        let mut corners = Corners {
+            primary: primary.to_vec(),
+            standby: standby.to_vec(),
+            store: store.to_vec(),
+        };
+        let mut count = 0;
+        corners.set_aside(|_| count += 1);
+        assert_eq!(count, expected);
+        assert_eq!(corners.primary.len(), primary.len() - expected);
+        assert_eq!(corners.standby.len(), standby.len() - expected);
+        assert_eq!(corners.store.len(), store.len() - expected);
+    };
+    let (a, b) = (entry("INBOX", "a", 1), entry("INBOX", "b", 2));
+    let two = [a.clone(), b.clone()];
+    check(&[], &[], &[], 0);
+    check(&two, &[b.clone(), a.clone()], &two, 2);
+    check(&two, std::slice::from_ref(&b), &two, 1);
+    check(&two, &two, &[], 0);
+    // All that is of one content, or nothing.
+    let twice = [a.clone(), a.clone(), b.clone()];
+    check(&twice, &twice, &two, 1);
+    check(&twice, &twice, &twice, 3);
+    let marked = |flags: &str| Entry {
+        flags: flags.parse().unwrap(),
+        ..a.clone()
+    };
+    let (upper, lower) = (marked("\\Seen X"), marked("\\Seen x"));
+    check(
+        &[upper],
+        std::slice::from_ref(&lower),
+        std::slice::from_ref(&lower),
+        1,
+    );
+    check(&two, &two, &[marked("\\Seen"), b.clone()], 1);
+    let late = Entry { late: true, ..a };
+    check(&[late, b.clone()], &two, &two, 1);
 }

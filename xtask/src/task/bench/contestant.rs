@@ -104,7 +104,20 @@ impl Work {
     }
 
     pub(super) fn run(&self) -> Result<Measured> {
-        program(&self.words, &self.folder.join("log"), &[0])
+        program(&self.words, &self.folder.join("log"), &[0], &[])
+    }
+
+    /// Proves with our agent what it has mirrored; with what it said and how long the parts took.
+    pub(super) fn prove(&self) -> Result<(Measured, String)> {
+        let words = self.words.iter().map(|word| match word.as_str() {
+            "mirror" => "reconcile".to_owned(),
+            _ => word.clone(),
+        });
+        let words: Vec<String> = words.collect();
+        let log = self.folder.join("log");
+        let asks = ("MAILDREIECK_LOG", "warn,maildreieck_agent::cycle::tx=debug");
+        let measured = program(&words, &log, &[0], &[asks])?;
+        Ok((measured, std::fs::read_to_string(&log)?))
     }
 
     /// What our store says it holds is what the source holds.

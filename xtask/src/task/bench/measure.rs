@@ -25,17 +25,24 @@ pub struct Measured {
     pub exit: i32,
 }
 
-/// Runs a program to its end; its output goes to `log`. `exits` are the codes that count as done.
+/// Runs a program to its end, with `variables` in its environment; its output goes to `log`. `exits` are the codes that
+/// count as done.
 ///
 /// # Errors
 /// If it cannot be run, or ends otherwise; the end of its output is in the text.
-pub fn program(words: &[String], log: &Path, exits: &[i32]) -> Result<Measured> {
+pub fn program(
+    words: &[String],
+    log: &Path,
+    exits: &[i32],
+    variables: &[(&str, &str)],
+) -> Result<Measured> {
     let out = std::fs::File::create(log)?;
     let figures = log.with_extension("figures");
     let status = Command::new(std::env::current_exe()?)
         .arg("measure")
         .arg(&figures)
         .args(words)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
         .stderr(out)
