@@ -13,6 +13,7 @@ use maildreieck_agent::error::AgentError;
 use maildreieck_agent::export;
 use maildreieck_agent::ledger::Ledger;
 use maildreieck_agent::progress::Progress;
+use maildreieck_agent::report::check::Checked;
 use maildreieck_agent::report::document::{Document, TriangleReport};
 use maildreieck_agent::report::terminal;
 use maildreieck_agent::server_api::{Connection, ServerApi};
@@ -232,7 +233,8 @@ async fn cycle(
         }
         document.triangles.push(report);
     }
-    say(common, &document, || terminal::text(&document));
+    let language = terminal::language(common.lang.map(Into::into));
+    say(common, &document, || terminal::text(&document, language));
     Ok(document.exit_code())
 }
 
@@ -248,8 +250,9 @@ async fn one(
         }
         Work::Reconcile(depth) => {
             let name = &triangle.name;
-            let proof = site.reconcile(triangle, name, depth, None, clock::now());
-            report.take_proof(&proof.await?);
+            let proof = site.reconcile_for_people(triangle, name, depth, None, clock::now());
+            let (proof, heads) = proof.await?;
+            report.take_proof(&proof, heads);
         }
         Work::Once => once(site, triangle, report).await?,
     }
@@ -265,10 +268,10 @@ async fn once(
     let mirrored = site.mirror(triangle, false).await?;
     report.take_mirrored(&mirrored);
     let after = Some(&mirrored);
-    let proof = site
-        .reconcile(triangle, &triangle.name, Depth::Ledger, after, began_at)
-        .await?;
-    report.take_proof(&proof);
+    let (name, depth) = (&triangle.name, Depth::Ledger);
+    let proof = site.reconcile_for_people(triangle, name, depth, after, began_at);
+    let (proof, heads) = proof.await?;
+    report.take_proof(&proof, heads);
     Ok(())
 }
 
@@ -407,9 +410,12 @@ fn store_work(config: &Config, common: &Common, work: StoreWork) -> Result<u8, F
             let progress = Progress::towards_end(common.quiet, "reading the store");
             let report = store.check(clock::now_s(), |done, total| progress.at(done, total));
             progress.end();
-            let report = report?;
-            say(common, &report, || report.to_string());
-            Ok(if report.is_good() { 0 } else { 3 })
+            let ledger = config.ledger_path();
+            let ledger = ledger.exists().then(|| Ledger::open(&ledger));
+            let names = config.triangles.iter().map(|t| t.name.as_str());
+            let checked = Checked::new(report?, &store, names, ledger.and_then(Result::ok))?;
+            say(common, &checked, || checked.to_string());
+            Ok(if checked.report.is_good() { 0 } else { 3 })
         }
         StoreWork::RebuildIndex => {
             let progress = Progress::towards_end(common.quiet, "reading the segments");

@@ -28,4 +28,5 @@ mod room;
 mod servers;
 mod site;
 mod sizes;
+mod tampering;
 mod targets;
