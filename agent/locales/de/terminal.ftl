@@ -38,7 +38,7 @@ volume = { $messages } Nachrichten, { $bytes } Bytes
 
 class-missing_at_standby = fehlt auf dem Zweitkonto
 class-missing_in_store = fehlt im Archiv
-class-foreign_at_standby = von jemand anderem dorthin gelegt
+class-foreign_at_standby = fremd auf dem Zweitkonto
 class-altered = Inhalt verändert
 class-duplicate = überzählige Kopie
 class-misplaced = in einem anderen Ordner

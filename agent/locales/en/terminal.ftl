@@ -38,7 +38,7 @@ volume = { $messages } messages, { $bytes } bytes
 
 class-missing_at_standby = missing at the standby
 class-missing_in_store = missing in the store
-class-foreign_at_standby = put there by somebody else
+class-foreign_at_standby = foreign at the standby
 class-altered = octets altered
 class-duplicate = surplus copy
 class-misplaced = in another folder

@@ -97,9 +97,7 @@ impl Round<'_> {
         let copies: Vec<Copies> = copies.collect();
         let execution = self.execution();
         let standby = &mut self.target_link;
-        let again = execution
-            .refill_from_copies(&copies, lost, standby)
-            .await?;
+        let again = execution.refill_from_copies(&copies, lost, standby).await?;
         if again > 0 {
             tracing::warn!(
                 messages = again,

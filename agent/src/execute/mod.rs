@@ -13,8 +13,8 @@ mod step;
 mod transfer;
 mod writer;
 
-pub(crate) use large::{LARGE, identify_large};
 pub use copies::Copies;
+pub(crate) use large::{LARGE, identify_large};
 pub use spares::Spares;
 
 use std::cell::{Cell, RefCell};

@@ -271,7 +271,10 @@ impl Ledger {
             let content = content_of(&content)?;
             if contents.contains(&content) {
                 let at = (FolderId(folder), generation_of(generation)?);
-                places.entry(at).or_default().insert(unsigned(uid)?, content);
+                places
+                    .entry(at)
+                    .or_default()
+                    .insert(unsigned(uid)?, content);
             }
         }
         Ok(places)

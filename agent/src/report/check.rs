@@ -65,7 +65,10 @@ impl Checked {
                 let rows = ledger.stored_rows(triangle, Corner::Primary);
                 rows.ok()
             });
-            let uids = rows.into_iter().flatten().map(|row| (row.member, row.at.uid));
+            let uids = rows
+                .into_iter()
+                .flatten()
+                .map(|row| (row.member, row.at.uid));
             let uids: BTreeMap<MemberId, u32> = uids.collect();
             store.each_member(triangle, |member| {
                 if contents.contains(&member.content) {

@@ -232,7 +232,9 @@ impl TriangleReport {
             date: head.date,
             contrast: d.contrast.clone(),
         };
-        let heads = heads.into_iter().chain(std::iter::repeat_with(Head::default));
+        let heads = heads
+            .into_iter()
+            .chain(std::iter::repeat_with(Head::default));
         let named = proof.differences.iter().zip(heads);
         self.discrepancies = Some(named.map(discrepancy).collect());
         let coverage = coverage(certificate);

@@ -99,11 +99,16 @@ mod tests {
 
     #[test]
     fn a_header_says_what_the_message_is_called() {
-        let check = |header: &str, subject: Option<&str>, sender: Option<&str>, date: Option<i64>| {
-            let head = Head::of(header.as_bytes());
-            let found = (head.subject.as_deref(), head.sender.as_deref(), head.date.map(|d| d.timestamp()));
-            assert_eq!(found, (subject, sender, date), "{header}");
-        };
+        let check =
+            |header: &str, subject: Option<&str>, sender: Option<&str>, date: Option<i64>| {
+                let head = Head::of(header.as_bytes());
+                let found = (
+                    head.subject.as_deref(),
+                    head.sender.as_deref(),
+                    head.date.map(|d| d.timestamp()),
+                );
+                assert_eq!(found, (subject, sender, date), "{header}");
+            };
         check("", None, None, None);
         check("\r\n", None, None, None);
         check("X: y\r\n\r\n", None, None, None);
@@ -131,9 +136,15 @@ mod tests {
         check("a\r\n\t b", "a b");
         check("  a  ", "a");
         check("\u{1b}[31mrot", "\u{fffd}[31mrot");
-        check("\u{9b}2J\u{7}\0\u{7f}", "\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}");
+        check(
+            "\u{9b}2J\u{7}\0\u{7f}",
+            "\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}",
+        );
         check("a\u{202e}fdp.exe", "a\u{fffd}fdp.exe");
-        check("\u{2066}\u{200f}\u{200b}\u{feff}\u{e0041}", &"\u{fffd}".repeat(5));
+        check(
+            "\u{2066}\u{200f}\u{200b}\u{feff}\u{e0041}",
+            &"\u{fffd}".repeat(5),
+        );
         check("0123456789", "0123456789");
         check("01234567890", "0123456789…");
         check("Übergröße 1 und 2", "Übergröße …");

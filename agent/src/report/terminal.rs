@@ -134,7 +134,11 @@ impl Out {
             let corner = w.corner(refused.corner);
             self.say(
                 "not-looked-at",
-                &[("folder", &folder), ("corner", &corner), ("detail", &detail)],
+                &[
+                    ("folder", &folder),
+                    ("corner", &corner),
+                    ("detail", &detail),
+                ],
             );
         }
         if let Some(pending) = &t.pending {
@@ -288,11 +292,7 @@ impl Out {
         let w = self.words;
         let (class, corner) = (w.class(d.class), w.corner(d.corner));
         let folder = harmless(&d.folder, WIDE);
-        let place = [
-            ("class", &*class),
-            ("folder", &folder),
-            ("corner", &corner),
-        ];
+        let place = [("class", &*class), ("folder", &folder), ("corner", &corner)];
         let text = match (d.uid, d.uid_corner) {
             (Some(uid), Some(there)) => {
                 let (uid, there) = (uid.to_string(), w.corner(there));

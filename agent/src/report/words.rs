@@ -52,12 +52,7 @@ impl Words {
     }
 
     /// With a number that decides between one and many, besides its written form.
-    pub(super) fn say_of(
-        self,
-        key: &str,
-        number: u64,
-        values: &[(&'static str, &str)],
-    ) -> String {
+    pub(super) fn say_of(self, key: &str, number: u64, values: &[(&'static str, &str)]) -> String {
         let count = self.count(number);
         let mut arguments: HashMap<Cow<'static, str>, FluentValue<'_>> = values
             .iter()
@@ -173,12 +168,17 @@ mod tests {
             variant.starts_with("Self::").then_some(name)
         });
         let en = include_str!("../../locales/en/terminal.ftl");
-        let classes = en.lines().filter_map(|line| Some(line.strip_prefix("class-")?.split_once(' ')?.0));
+        let classes = en
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("class-")?.split_once(' ')?.0));
         let known: Vec<&str> = names.collect();
         let classes: Vec<&str> = classes.collect();
         assert_eq!(classes.len(), 20);
         assert!(classes.iter().all(|class| known.contains(class)));
-        for key in corners.into_iter().chain(classes.iter().map(|class| format!("class-{class}"))) {
+        for key in corners
+            .into_iter()
+            .chain(classes.iter().map(|class| format!("class-{class}")))
+        {
             for language in [Language::De, Language::En] {
                 let text = Words(language).say(&key, &[]);
                 assert!(!text.contains("Unknown"), "{text}");

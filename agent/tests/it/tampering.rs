@@ -198,7 +198,10 @@ fn check(hosters: &mut Hosters, kind: &Kind) {
                 let what = kind.unseen[at];
                 let seen_later = kind.found[2] != kind.found[at];
                 assert!(what.is_empty() || nothing && seen_later, "{name}");
-                assert!(what.is_empty() || unseen.contains(&what), "{name}: {unseen:?}");
+                assert!(
+                    what.is_empty() || unseen.contains(&what),
+                    "{name}: {unseen:?}"
+                );
                 assert!(what != "octets" || read.as_u64() < of.as_u64(), "{name}");
             }
         }
@@ -250,6 +253,8 @@ fn check_all(kinds: &[Kind]) {
     assert_eq!(failed, [""; 0]);
 }
 
+/// The altered copy stays beside the right one: nothing is ever deleted.
+const BESIDE: &[Found] = &[(1, "foreign_at_standby standby")];
 const ALTERED: [&[Found]; 3] = [&[], &[], &[(1, "altered standby")]];
 const NOT_READ: [&str; 2] = ["octets", "octets"];
 
@@ -266,7 +271,7 @@ fn octets_behind_their_uids() {
             found: ALTERED,
             unseen: NOT_READ,
             sends: 1,
-            stays: &[(1, "altered standby")],
+            stays: BESIDE,
         },
         Kind {
             name: "a header rewritten",
@@ -278,7 +283,7 @@ fn octets_behind_their_uids() {
             found: ALTERED,
             unseen: NOT_READ,
             sends: 1,
-            stays: &[(1, "altered standby")],
+            stays: BESIDE,
         },
         // Both are there, each with the other's date.
         Kind {
@@ -295,11 +300,13 @@ fn octets_behind_their_uids() {
                 let file = case.file(6);
                 let octets = std::fs::read(&file).unwrap();
                 rewrite(&file, &octets[..octets.len() - 10]);
+                // Dovecot hangs up on the first to read it, and states another size from then on.
+                let _ = case.standby().messages("INBOX");
             },
-            found: ALTERED,
-            unseen: NOT_READ,
+            found: [&[(1, "altered standby")]; 3],
+            unseen: SEEN,
             sends: 1,
-            stays: &[(1, "altered standby")],
+            stays: BESIDE,
         },
     ]);
 }
@@ -333,12 +340,18 @@ fn messages_of_the_standby() {
             },
             found: [
                 &[(1, "altered standby")],
-                &[(1, "altered standby")],
-                &[(1, "altered standby")],
+                &[
+                    (1, "foreign_at_standby standby"),
+                    (1, "missing_at_standby standby"),
+                ],
+                &[
+                    (1, "foreign_at_standby standby"),
+                    (1, "missing_at_standby standby"),
+                ],
             ],
             unseen: SEEN,
             sends: 1,
-            stays: &[(1, "foreign_at_standby standby")],
+            stays: FOREIGN[0],
         },
         Kind {
             name: "dated anew",
@@ -420,9 +433,7 @@ fn messages_of_the_standby() {
             tamper: |case| {
                 let mut standby = case.standby();
                 let octets = b"Subject: fremd\r\n\r\nx\r\n";
-                standby
-                    .append("INBOX", &[], 1_700_000_000, octets)
-                    .unwrap();
+                standby.append("INBOX", &[], 1_700_000_000, octets).unwrap();
             },
             found: FOREIGN,
             unseen: SEEN,

@@ -348,7 +348,11 @@ impl<'a> Matching<'a> {
                     "the store has it as present, the primary does not",
                 )
             } else {
-                (Class::ForeignAtStandby, None, "put there by somebody else")
+                (
+                    Class::ForeignAtStandby,
+                    None,
+                    "the primary has nothing like it: put there by somebody else, or altered there",
+                )
             };
             self.compared
                 .found
