@@ -299,9 +299,29 @@ fn octets_behind_their_uids() {
             tamper: |case| {
                 let file = case.file(6);
                 let octets = std::fs::read(&file).unwrap();
-                rewrite(&file, &octets[..octets.len() - 10]);
-                // Dovecot hangs up on the first to read it, and states another size from then on.
-                let _ = case.standby().messages("INBOX");
+                let rest = &octets[..octets.len() - 10];
+                let lines = rest.iter().filter(|octet| **octet == b'\n').count();
+                // Dovecot goes by the sizes in a file's name, and hangs up on whoever reads one that is shorter.
+                let name = file.file_name().unwrap().to_str().unwrap();
+                let (unique, sizes) = name.split_once(",S=").unwrap();
+                let flags = sizes.find(':').map_or("", |colon| &sizes[colon..]);
+                let sizes = format!(",S={},W={}", rest.len(), rest.len() + lines);
+                let maildir = case.hosters.standby.maildir(&case.user);
+                let list = maildir.join("dovecot-uidlist");
+                let text = std::fs::read_to_string(&list).unwrap();
+                let known = text
+                    .split_whitespace()
+                    .find(|w| w.contains(unique))
+                    .unwrap();
+                let renamed = format!(":{unique}{sizes}");
+                std::fs::write(&list, text.replace(known, &renamed)).unwrap();
+                let _ = std::fs::remove_file(maildir.join("dovecot.index.cache"));
+                std::fs::remove_file(&file).unwrap();
+                let cut = file.with_file_name(format!("{unique}{sizes}{flags}"));
+                std::fs::write(&cut, rest).unwrap();
+                let date = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_006);
+                let file = std::fs::OpenOptions::new().write(true).open(cut).unwrap();
+                file.set_modified(date).unwrap();
             },
             found: [&[(1, "altered standby")]; 3],
             unseen: SEEN,
