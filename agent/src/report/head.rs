@@ -24,8 +24,9 @@ impl Head {
     /// What a header says, of which no more than its beginning has to be there.
     #[must_use]
     pub fn of(octets: &[u8]) -> Self {
-        let octets = octets.get(..HEADER).unwrap_or(octets);
-        let Some(message) = MessageParser::default().parse_headers(octets) else {
+        // A line that was cut off ends there.
+        let octets = [octets.get(..HEADER).unwrap_or(octets), b"\r\n\r\n"].concat();
+        let Some(message) = MessageParser::default().parse_headers(&octets) else {
             return Self::default();
         };
         let from = message.from().and_then(|address| address.first());

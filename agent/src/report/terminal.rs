@@ -234,10 +234,11 @@ impl Out {
         }
         self.say("mended", &[]);
         let row = |((class, corner), count): (&(&str, Corner), &u64)| {
-            vec![w.class(class), w.corner(*corner), w.count(*count)]
+            let word = (*class).to_owned();
+            vec![w.class(class), word, w.corner(*corner), w.count(*count)]
         };
         let rows: Vec<Vec<String>> = counts.iter().map(row).collect();
-        self.table(2, 2, &rows);
+        self.table(2, 3, &rows);
     }
 
     fn differences(&mut self, t: &TriangleReport) {
@@ -262,12 +263,13 @@ impl Out {
             vec![
                 w.say(how, &[]),
                 w.class(class),
+                (*class).to_owned(),
                 w.corner(*corner),
                 w.count(*count),
             ]
         };
         let rows: Vec<Vec<String>> = counts.iter().map(row).collect();
-        self.table(2, 3, &rows);
+        self.table(2, 4, &rows);
         let mut worst: Vec<&Discrepancy> = all.iter().filter(|d| !d.explained).collect();
         worst.sort_by_key(|d| (rank(d.class), Reverse(d.date)));
         if worst.is_empty() {

@@ -36,7 +36,7 @@ fn document() -> Document {
         bytes,
         set_hash: "0123456789abcdef".repeat(4),
     };
-    let mut found: Vec<Discrepancy> = (1..=9)
+    let mut found: Vec<Discrepancy> = (1..=2)
         .map(|uid| discrepancy("missing_at_standby", Corner::Standby, uid))
         .collect();
     found.push(Discrepancy {
@@ -88,12 +88,90 @@ fn document() -> Document {
 
 #[test]
 fn a_proof_reads_in_english() {
-    insta::assert_snapshot!(text(&document(), Language::En), @"");
+    insta::assert_snapshot!(text(&document(), Language::En), @r#"
+    info: Tx of 2026-11-30 09:00 UTC, depth ledger
+                          primary            standby             store
+      messages          1,234,567          1,234,558                 0
+      bytes     1,234,567,890,123  1,234,567,880,000                 0
+      set hash   0123456789abcdef   0123456789abcdef  0123456789abcdef
+      Mended since the last Tx:
+        missing in the store  missing_in_store  store  1
+      Differences:
+        UNEXPLAINED  octets altered                altered             standby       1
+        UNEXPLAINED  missing at the standby        missing_at_standby  standby       2
+        UNEXPLAINED  other flags                   flags_differ        standby       1
+        explained    in a folder that is left out  excluded            store    12,345
+      The worst 4 of 4 that nothing explains:
+        octets altered: Büro/Eingang, standby (UID 21 in standby)
+          (no subject), from Erika Muster <erika@abc.example>, 2026-11-30 09:00 UTC
+        missing at the standby: Büro/Eingang, standby (UID 2 in primary)
+          "Rechnung 2", from Erika Muster <erika@abc.example>, 2026-11-30 09:00 UTC
+        missing at the standby: Büro/Eingang, standby (UID 1 in primary)
+          "Rechnung 1", from Erika Muster <erika@abc.example>, 2026-11-30 09:00 UTC
+        other flags: Büro/Eingang, standby (UID 20 in standby)
+          "Rechnung 20", from Erika Muster <erika@abc.example>, 2026-11-30 09:00 UTC
+          primary: \Seen; standby: no flags
+      Compared: each message with its flags and date, as the servers list them now.
+      Read back now: 100 of 3,000 messages.
+      Not looked at: the octets of 2,900 messages.
+      Each was read back on 2026-11-29 09:00 UTC or later.
+      UNBALANCED: the corners differ, and nothing explains it.
+    "#);
 }
 
 #[test]
 fn a_proof_reads_in_german() {
-    insta::assert_snapshot!(text(&document(), Language::De), @"");
+    insta::assert_snapshot!(text(&document(), Language::De), @r#"
+    info: Tx vom 30.11.2026 09:00 UTC, Tiefe ledger
+                          Hauptkonto         Zweitkonto    Archiv vor Ort
+      Nachrichten          1.234.567          1.234.558                 0
+      Bytes        1.234.567.890.123  1.234.567.880.000                 0
+      Mengen-Hash   0123456789abcdef   0123456789abcdef  0123456789abcdef
+      Seit dem vorigen Tx behoben:
+        fehlt im Archiv  missing_in_store  Archiv vor Ort  1
+      Abweichungen:
+        UNGEKLÄRT  Inhalt verändert               altered             Zweitkonto           1
+        UNGEKLÄRT  fehlt auf dem Zweitkonto       missing_at_standby  Zweitkonto           2
+        UNGEKLÄRT  andere Markierungen            flags_differ        Zweitkonto           1
+        geklärt    in einem ausgenommenen Ordner  excluded            Archiv vor Ort  12.345
+      Die schwersten 4 von 4, die nichts erklärt:
+        Inhalt verändert: Büro/Eingang, Zweitkonto (UID 21, Zweitkonto)
+          (ohne Betreff), von Erika Muster <erika@abc.example>, 30.11.2026 09:00 UTC
+        fehlt auf dem Zweitkonto: Büro/Eingang, Zweitkonto (UID 2, Hauptkonto)
+          „Rechnung 2“, von Erika Muster <erika@abc.example>, 30.11.2026 09:00 UTC
+        fehlt auf dem Zweitkonto: Büro/Eingang, Zweitkonto (UID 1, Hauptkonto)
+          „Rechnung 1“, von Erika Muster <erika@abc.example>, 30.11.2026 09:00 UTC
+        andere Markierungen: Büro/Eingang, Zweitkonto (UID 20, Zweitkonto)
+          „Rechnung 20“, von Erika Muster <erika@abc.example>, 30.11.2026 09:00 UTC
+          Hauptkonto: \Seen; Zweitkonto: keine Markierungen
+      Verglichen: jede Nachricht mit Markierungen und Datum, wie die Server sie jetzt aufführen.
+      Jetzt zurückgelesen: 100 von 3.000 Nachrichten.
+      Nicht angesehen: die Oktette von 2.900 Nachrichten.
+      Jede wurde am 29.11.2026 09:00 UTC oder später zurückgelesen.
+      NICHT AUSGEGLICHEN: Die Ecken weichen voneinander ab, und nichts erklärt es.
+    "#);
+}
+
+#[test]
+fn ten_are_named_the_newest_of_the_worst_first() {
+    let found = (1..=12).map(|uid| discrepancy("duplicate", Corner::Standby, uid));
+    let mut found: Vec<Discrepancy> = found.collect();
+    found.push(discrepancy("altered", Corner::Standby, 0));
+    let triangle = TriangleReport {
+        discrepancies: Some(found),
+        ..TriangleReport::default()
+    };
+    let document = Document {
+        triangles: vec![triangle],
+    };
+    let said = text(&document, Language::En);
+    let named: Vec<&str> = said.lines().filter(|l| l.contains("\"Rechnung")).collect();
+    assert_eq!(named.len(), NAMED);
+    assert!(named[0].contains("\"Rechnung 0\"") && named[1].contains("\"Rechnung 12\""));
+    assert!(
+        said.contains("The worst 10 of 13") && said.contains("and 3 more"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -102,7 +180,7 @@ fn each_contrast_is_said() {
     let check = |contrast, expected: [&str; 2]| {
         for (language, expected) in [Language::En, Language::De].into_iter().zip(expected) {
             let mut found = discrepancy("misplaced", Corner::Standby, 1);
-            found.contrast = Some(contrast_of(&contrast));
+            found.contrast = Some(Contrast::clone(&contrast));
             let triangle = TriangleReport {
                 discrepancies: Some(vec![found]),
                 ..TriangleReport::default()
@@ -114,9 +192,6 @@ fn each_contrast_is_said() {
             assert_eq!(said.lines().last().unwrap().trim(), expected);
         }
     };
-    fn contrast_of(contrast: &Contrast) -> Contrast {
-        contrast.clone()
-    }
     check(
         Contrast::Dates(InternalDate(0), InternalDate(1)),
         [
