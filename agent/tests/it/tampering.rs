@@ -331,15 +331,16 @@ fn octets_behind_their_uids() {
     ]);
 }
 
+const MISSING: [&[Found]; 3] = [&[(1, "missing_at_standby standby")]; 3];
+const FLAGS: [&[Found]; 3] = [
+    &[],
+    &[(1, "flags_differ standby")],
+    &[(1, "flags_differ standby")],
+];
+const FOREIGN: [&[Found]; 3] = [&[(1, "foreign_at_standby standby")]; 3];
+
 #[test]
 fn messages_of_the_standby() {
-    const MISSING: [&[Found]; 3] = [&[(1, "missing_at_standby standby")]; 3];
-    const FLAGS: [&[Found]; 3] = [
-        &[],
-        &[(1, "flags_differ standby")],
-        &[(1, "flags_differ standby")],
-    ];
-    const FOREIGN: [&[Found]; 3] = [&[(1, "foreign_at_standby standby")]; 3];
     check_all(&[
         Kind {
             name: "deleted",
@@ -430,6 +431,12 @@ fn messages_of_the_standby() {
             sends: 0,
             stays: &[],
         },
+    ]);
+}
+
+#[test]
+fn what_is_moved_or_put_there() {
+    check_all(&[
         Kind {
             name: "moved",
             tamper: |case| {
