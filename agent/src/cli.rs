@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use maildreieck_api_spec::vocabulary::Depth;
+use maildreieck_api_spec::vocabulary::{Depth, Language};
 
 /// Mirrors mail from the primary to the standby and into the store, and proves that the three hold the same.
 #[derive(Debug, Parser)]
@@ -34,6 +34,27 @@ pub struct Common {
     /// No progress, and warnings alone.
     #[arg(long, global = true)]
     pub quiet: bool,
+    /// In which language `mirror`, `reconcile` and `once` report; else that of the environment (LC_ALL, LC_MESSAGES, LANG).
+    #[arg(long, value_enum, value_name = "LANG", global = true)]
+    pub lang: Option<Lang>,
+}
+
+/// The languages of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Lang {
+    /// German.
+    De,
+    /// English.
+    En,
+}
+
+impl From<Lang> for Language {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::De => Self::De,
+            Lang::En => Self::En,
+        }
+    }
 }
 
 /// The commands.

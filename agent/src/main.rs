@@ -16,6 +16,7 @@ use maildreieck_agent::error::AgentError;
 use maildreieck_agent::export;
 use maildreieck_agent::ledger::Ledger;
 use maildreieck_agent::progress::Progress;
+use maildreieck_agent::report::check::Checked;
 use maildreieck_agent::report::document::{Document, TriangleReport};
 use maildreieck_agent::report::{chain, terminal, verify};
 use maildreieck_agent::server_api::{Connection, ServerApi};
@@ -251,7 +252,8 @@ async fn cycle(
         }
         document.triangles.push(report);
     }
-    say(common, &document, || terminal::text(&document));
+    let language = terminal::language(common.lang.map(Into::into));
+    say(common, &document, || terminal::text(&document, language));
     Ok(document.exit_code())
 }
 
@@ -267,7 +269,9 @@ async fn one(
         }
         Work::Reconcile(depth) => {
             let asked = Asked::by_hand(triangle, depth, clock::now());
-            report.take_proof(&site.reconcile(triangle, &asked, None).await?);
+            let proof = site.reconcile_for_people(triangle, &asked, None);
+            let (proof, heads) = proof.await?;
+            report.take_proof(&proof, heads);
         }
         Work::Once => once(site, triangle, report).await?,
     }
@@ -283,8 +287,9 @@ async fn once(
     let mirrored = site.mirror(triangle, false).await?;
     report.take_mirrored(&mirrored);
     let asked = Asked::by_hand(triangle, Depth::Ledger, began_at);
-    let proof = site.reconcile(triangle, &asked, Some(&mirrored)).await?;
-    report.take_proof(&proof);
+    let proof = site.reconcile_for_people(triangle, &asked, Some(&mirrored));
+    let (proof, heads) = proof.await?;
+    report.take_proof(&proof, heads);
     Ok(())
 }
 
@@ -450,9 +455,12 @@ fn store_work(config: &Config, common: &Common, work: StoreWork) -> Result<u8, F
             let progress = Progress::towards_end(common.quiet, "reading the store");
             let report = store.check(clock::now_s(), |done, total| progress.at(done, total));
             progress.end();
-            let report = report?;
-            say(common, &report, || report.to_string());
-            Ok(if report.is_good() { 0 } else { 3 })
+            let ledger = config.ledger_path();
+            let ledger = ledger.exists().then(|| Ledger::open(&ledger));
+            let names = config.triangles.iter().map(|t| t.name.as_str());
+            let checked = Checked::new(report?, &store, names, ledger.and_then(Result::ok))?;
+            say(common, &checked, || checked.to_string());
+            Ok(if checked.report.is_good() { 0 } else { 3 })
         }
         StoreWork::RebuildIndex => {
             let progress = Progress::towards_end(common.quiet, "reading the segments");

@@ -10,6 +10,7 @@ use maildreieck_api_spec::vocabulary::{Class, Corner};
 use super::Round;
 use crate::clock;
 use crate::error::AgentError;
+use crate::execute::Copies;
 use crate::ledger::StoredRow;
 use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
 use crate::plan::mirror::Plan;
@@ -42,9 +43,9 @@ impl Round<'_> {
     /// Fetches octets again that the store has lost: those that cannot be read, and all that a store lacks which
     /// is younger or older than the ledger. Whether anything was lacking, also of folders that are gone.
     pub(super) async fn refill(&mut self, stood: Stood) -> Result<bool, AgentError> {
-        let Some(lost) = self.lost(stood).await? else {
-            return Ok(false);
-        };
+        let lost = self.lost(stood).await?;
+        let lacked = lost.is_some();
+        let lost = lost.unwrap_or_default();
         if !lost.is_empty() {
             tracing::warn!(
                 messages = lost.len(),
@@ -57,7 +58,53 @@ impl Round<'_> {
             let execution = self.execution();
             execution.refill(&lost, &mut self.source_link).await?;
         }
-        Ok(true)
+        self.refill_from_standby(&lost).await?;
+        Ok(lacked)
+    }
+
+    /// Fetches from the standby what the primary could not give: mail that was deleted there, or that is not there as
+    /// it was. What waits for the primary's budget waits on.
+    async fn refill_from_standby(&mut self, lost: &[StoredRow]) -> Result<(), AgentError> {
+        let mut wanted: BTreeSet<ContentId> = lost.iter().map(|row| row.content).collect();
+        let waits: BTreeSet<ContentId> = self.unfilled.iter().map(|row| row.content).collect();
+        let find = move |store: &mut Store| {
+            wanted.extend(store.damaged()?);
+            let mut lacking = BTreeSet::new();
+            for content in wanted.difference(&waits) {
+                if !store.contains(content)? {
+                    lacking.insert(*content);
+                }
+            }
+            Ok(lacking)
+        };
+        let lacking = self.site.store.with(find).await?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let mut places = {
+            let mut ledger = self.site.ledger.borrow_mut();
+            ledger.places_of(&self.triangle.name, Corner::Standby, &lacking)?
+        };
+        let there = self.target.folders.iter();
+        let there = there.filter(|(_, folder)| folder.status.is_some());
+        let copies = there.filter_map(|(name, folder)| {
+            Some(Copies {
+                folder: name.clone(),
+                mailbox: folder.mailbox.clone(),
+                messages: places.remove(&(folder.known.id, folder.known.generation))?,
+            })
+        });
+        let copies: Vec<Copies> = copies.collect();
+        let execution = self.execution();
+        let standby = &mut self.target_link;
+        let again = execution.refill_from_copies(&copies, lost, standby).await?;
+        if again > 0 {
+            tracing::warn!(
+                messages = again,
+                "what the store had lost and the primary has no more was fetched from the standby"
+            );
+        }
+        Ok(())
     }
 
     /// What the store has lost, newest first, as far as the primary's budget has room for it; what it has no room

@@ -1,6 +1,7 @@
 //! Tx: all corners listed afresh, bytes read back, the differences named and looked at twice.
 
 mod certify;
+mod heads;
 mod laps;
 mod read_back;
 mod sight;
@@ -20,7 +21,7 @@ use crate::plan::budget::read_within;
 use crate::plan::mirror::Read;
 use crate::plan::reconcile::{Difference, left_out};
 use crate::plan::view::Side;
-use crate::report::{Mirrored, Proof};
+use crate::report::{Head, Mirrored, Proof};
 use crate::snapshot::{self, Cut, Wanted};
 
 /// How often a Tx looks until two looks agree; of corners that never stand still the last one counts.
@@ -65,25 +66,61 @@ impl Site {
         asked: &Asked<'_>,
         after: Option<&Mirrored>,
     ) -> Result<Proof, AgentError> {
+        let proof = self.prove(triangle, asked, after, false);
+        Ok(proof.await?.0)
+    }
+
+    /// As [`Self::reconcile`], and what the message of each difference is called, as far as anybody knows: for the
+    /// people of the site.
+    ///
+    /// # Errors
+    /// As [`Self::reconcile`]; that nobody knows is none.
+    pub async fn reconcile_for_people(
+        &self,
+        triangle: &TriangleConfig,
+        asked: &Asked<'_>,
+        after: Option<&Mirrored>,
+    ) -> Result<(Proof, Vec<Head>), AgentError> {
+        self.prove(triangle, asked, after, true).await
+    }
+
+    async fn prove(
+        &self,
+        triangle: &TriangleConfig,
+        asked: &Asked<'_>,
+        after: Option<&Mirrored>,
+        for_people: bool,
+    ) -> Result<(Proof, Vec<Head>), AgentError> {
         self.progress
             .say(format!("{}: listing all corners", triangle.name));
         let tx_at = clock::now().max(asked.began_at);
         let round = self.reconcile_round(triangle, asked, after, tx_at);
         let result = self.unless_stopped(round).await;
         self.progress.end();
-        if let Err(error) = &result {
-            self.note_back_off(triangle, error)?;
+        let (mut round, proof) = match result {
+            Ok(done) => done,
+            Err(error) => {
+                self.note_back_off(triangle, &error)?;
+                return Err(error);
+            }
+        };
+        let mut heads = Vec::new();
+        if for_people {
+            // The proof is made: whoever is told to stop here has it all the same.
+            let names = async { Ok(round.heads(&proof.differences).await) };
+            heads = self.unless_stopped(names).await.unwrap_or_default();
         }
-        result
+        round.end().await;
+        Ok((proof, heads))
     }
 
-    async fn reconcile_round(
-        &self,
-        triangle: &TriangleConfig,
+    async fn reconcile_round<'a>(
+        &'a self,
+        triangle: &'a TriangleConfig,
         asked: &Asked<'_>,
         after: Option<&Mirrored>,
         tx_at: DateTime<Utc>,
-    ) -> Result<Proof, AgentError> {
+    ) -> Result<(Round<'a>, Proof), AgentError> {
         let mut laps = Laps::begin();
         let mut round = Round::look(self, triangle, true).await?;
         laps.end("listing");
@@ -101,11 +138,9 @@ impl Site {
             round.warn_of(&proof.refused);
         }
         round.note_spent()?;
-        if result.is_ok() {
-            round.note_store(stood, stood.in_step).await?;
-            round.end().await;
-        }
-        result
+        let proof = result?;
+        round.note_store(stood, stood.in_step).await?;
+        Ok((round, proof))
     }
 }
 
@@ -239,6 +274,8 @@ mod tests {
             count: 1,
             reason,
             detail: String::new(),
+            lies: None,
+            contrast: None,
         };
         let (a, b) = (found("a", None), found("b", None));
         let explained = found("c", Some(Reason::ByClass));

@@ -4,6 +4,7 @@
 //! The order is what makes a crash harmless: octets and membership into the store and committed, then the
 //! journal in the ledger, then the target, then the ledger's note of the copies.
 
+mod copies;
 mod journal;
 mod large;
 mod reader;
@@ -12,6 +13,7 @@ mod step;
 mod transfer;
 mod writer;
 
+pub use copies::Copies;
 pub(crate) use large::{LARGE, identify_large};
 pub use spares::Spares;
 

@@ -12,6 +12,7 @@ mod error;
 mod fetch;
 mod folders;
 mod gmail;
+mod heads;
 mod idle;
 mod line;
 mod link;

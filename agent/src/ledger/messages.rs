@@ -241,6 +241,45 @@ impl Ledger {
         })
     }
 
+    /// Where copies of these contents lie in a corner, by folder with its generation, and UID.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub fn places_of(
+        &mut self,
+        triangle: &str,
+        corner: Corner,
+        contents: &BTreeSet<ContentId>,
+    ) -> Result<BTreeMap<(FolderId, u32), BTreeMap<u32, ContentId>>> {
+        let rows: Vec<(i64, i32, i64, Vec<u8>)> = message::table
+            .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+            .filter(
+                folder::triangle
+                    .eq(triangle)
+                    .and(folder::corner.eq(corner.as_str())),
+            )
+            .filter(message::generation.eq(folder::generation))
+            .select((
+                message::folder_id,
+                message::generation,
+                message::uid,
+                message::content,
+            ))
+            .load(&mut self.db)?;
+        let mut places: BTreeMap<_, BTreeMap<u32, ContentId>> = BTreeMap::new();
+        for (folder, generation, uid, content) in rows {
+            let content = content_of(&content)?;
+            if contents.contains(&content) {
+                let at = (FolderId(folder), generation_of(generation)?);
+                places
+                    .entry(at)
+                    .or_default()
+                    .insert(unsigned(uid)?, content);
+            }
+        }
+        Ok(places)
+    }
+
     /// Every message of an account that has a place in the store.
     ///
     /// # Errors

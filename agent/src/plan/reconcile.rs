@@ -80,6 +80,32 @@ pub struct Difference {
     pub reason: Option<Reason>,
     /// In words for the site.
     pub detail: String,
+    /// Where the message lies that has this UID, so that somebody can look at it.
+    pub lies: Option<Lies>,
+    /// What the primary and the corner have, where they differ in one thing of a message.
+    pub contrast: Option<Contrast>,
+}
+
+/// Where a message lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Lies {
+    /// In which corner.
+    pub corner: Corner,
+    /// When it came there.
+    pub date: InternalDate,
+}
+
+/// What the primary has, and then what the corner has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Contrast {
+    /// Flags, as words.
+    Flags(String, String),
+    /// Dates.
+    Dates(InternalDate, InternalDate),
+    /// Folders.
+    Folders(LogicalFolder, LogicalFolder),
+    /// Messages and bytes of a folder.
+    Volumes([u64; 2], [u64; 2]),
 }
 
 /// What explains a difference.
@@ -242,6 +268,8 @@ pub fn waits(folder: &LogicalFolder, corner: Corner, count: u64) -> Difference {
         count,
         reason: None,
         detail: WAITS.to_owned(),
+        lies: None,
+        contrast: None,
     }
 }
 
@@ -259,6 +287,8 @@ pub fn left_out(folders: &[(LogicalFolder, u32)]) -> Vec<Difference> {
         count: u64::from(*messages),
         reason: Some(Reason::ByClass),
         detail: format!("{messages} messages on the primary, left out by exclude_folders"),
+        lies: None,
+        contrast: None,
     };
     let filled = || folders.iter().filter(|(_, messages)| *messages > 0);
     let standby = filled().map(|f| difference(Corner::Standby, f));

@@ -11,8 +11,9 @@ use crate::error::AgentError;
 use crate::imap::Protocol;
 use crate::ledger::Halt;
 use crate::plan::mirror::Plan;
+use crate::plan::reconcile::{Contrast, Difference};
 
-use super::{Mirrored, Pending, Proof, RefusedFolder};
+use super::{Head, Mirrored, Pending, Proof, RefusedFolder};
 
 /// What a command says of all its triangles.
 #[derive(Debug, Default, Serialize)]
@@ -49,6 +50,9 @@ pub struct TriangleReport {
     /// The differences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discrepancies: Option<Vec<Discrepancy>>,
+    /// What this proof did not look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen_at_this_depth: Option<Vec<Unseen>>,
     /// How much was proved by reading bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,
@@ -99,19 +103,52 @@ pub struct Discrepancy {
     pub content_id: Option<String>,
     /// Its UID.
     pub uid: Option<u32>,
+    /// In which corner it has that UID: what a corner lacks has that of the primary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid_corner: Option<Corner>,
     /// How many messages; more than one where it names a folder.
     pub messages: u64,
     /// Whether something explains it.
     pub explained: bool,
     /// In words.
     pub detail: String,
+    /// The message's subject, decoded and made harmless; absent where nobody knows it. It stays on site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Who it says it is from; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Its Date line, or when it came where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<DateTime<Utc>>,
+    /// What the primary and the corner have.
+    #[serde(skip)]
+    pub(super) contrast: Option<Contrast>,
+}
+
+/// What a proof does not look at, so that nobody takes it for seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unseen {
+    /// Which messages they are, where a folder holds as many, of as many bytes.
+    Messages,
+    /// Flags and keywords.
+    Flags,
+    /// When each came.
+    Dates,
+    /// The octets of what was not read back this time: what a disk changes behind a UID shows nowhere else.
+    Octets,
 }
 
 /// How much was proved by reading bytes.
 #[derive(Debug, Serialize)]
 pub struct Coverage {
+    /// Messages, all corners together.
+    pub messages: u64,
     /// Messages whose bytes have been verified, all corners together.
     pub content_verified: u64,
+    /// Those of them whose bytes this proof has read.
+    pub content_verified_now: u64,
     /// The oldest of the last verifications; none while a message has none.
     pub oldest_proof: Option<DateTime<Utc>>,
 }
@@ -165,8 +202,8 @@ impl TriangleReport {
         self.plan.clone_from(&mirrored.dry_run);
     }
 
-    /// Takes what a Tx proved.
-    pub fn take_proof(&mut self, proof: &Proof) {
+    /// Takes what a Tx proved, and what the messages of its differences are called.
+    pub fn take_proof(&mut self, proof: &Proof, heads: Vec<Head>) {
         let certificate = &proof.certificate;
         self.verdict = Some(proof.verdict);
         self.tx_at = Some(proof.tx_at);
@@ -180,36 +217,29 @@ impl TriangleReport {
             at: DateTime::from_timestamp(r.at, 0),
         };
         self.repairs = Some(proof.repairs.iter().map(repair).collect());
-        let discrepancy = |d: &crate::plan::reconcile::Difference| Discrepancy {
+        let discrepancy = |(d, head): (&Difference, Head)| Discrepancy {
             class: d.class.as_str(),
             folder: d.folder.to_string(),
             corner: d.corner,
             content_id: d.content.map(|c| c.to_string()),
             uid: d.uid,
+            uid_corner: d.uid.and(d.lies).map(|lies| lies.corner),
             messages: d.count,
             explained: d.reason.is_some(),
             detail: d.detail.clone(),
+            subject: head.subject,
+            sender: head.sender,
+            date: head.date,
+            contrast: d.contrast.clone(),
         };
-        self.discrepancies = Some(proof.differences.iter().map(discrepancy).collect());
-        let oldest: Option<Vec<DateTime<Utc>>> = certificate
-            .coverage
-            .iter()
-            .zip([
-                certificate.corners.primary.messages,
-                certificate.corners.standby.messages,
-                certificate.corners.store.messages,
-            ])
-            .filter(|(_, messages)| *messages > 0)
-            .map(|(c, _)| c.oldest_proof)
-            .collect();
-        self.coverage = Some(Coverage {
-            content_verified: certificate
-                .coverage
-                .iter()
-                .map(|c| c.content_verified)
-                .sum(),
-            oldest_proof: oldest.and_then(|times| times.into_iter().min()),
-        });
+        let heads = heads
+            .into_iter()
+            .chain(std::iter::repeat_with(Head::default));
+        let named = proof.differences.iter().zip(heads);
+        self.discrepancies = Some(named.map(discrepancy).collect());
+        let coverage = coverage(certificate);
+        self.unseen_at_this_depth = Some(unseen(certificate, &coverage));
+        self.coverage = Some(coverage);
         // A proof that follows a mirror looked at both accounts again.
         self.refused_folders.clone_from(&proof.refused);
         self.certificate = Some(certificate.clone());
@@ -221,6 +251,42 @@ impl TriangleReport {
             message: error.to_string(),
             temporary: error.temporary(),
         });
+    }
+}
+
+/// The corners' coverage in one.
+fn coverage(certificate: &Certificate) -> Coverage {
+    let corners = &certificate.corners;
+    let messages = [
+        corners.primary.messages,
+        corners.standby.messages,
+        corners.store.messages,
+    ];
+    let coverage = || certificate.coverage.iter();
+    let filled = coverage().zip(messages).filter(|(_, n)| *n > 0);
+    let oldest: Option<Vec<DateTime<Utc>>> = filled.map(|(c, _)| c.oldest_proof).collect();
+    Coverage {
+        messages: messages.into_iter().sum(),
+        content_verified: coverage().map(|c| c.content_verified).sum(),
+        content_verified_now: coverage().map(|c| c.content_verified_now).sum(),
+        oldest_proof: oldest.and_then(|times| times.into_iter().min()),
+    }
+}
+
+/// What a proof did not look at. At depth `content` all is read, or a corner is not whole.
+fn unseen(certificate: &Certificate, coverage: &Coverage) -> Vec<Unseen> {
+    let all_read = coverage.content_verified_now >= coverage.messages;
+    let whole = certificate.coverage.iter().all(|c| c.whole);
+    match certificate.depth {
+        Depth::Volume => vec![
+            Unseen::Messages,
+            Unseen::Flags,
+            Unseen::Dates,
+            Unseen::Octets,
+        ],
+        Depth::Content if whole => vec![],
+        _ if all_read => vec![],
+        _ => vec![Unseen::Octets],
     }
 }
 

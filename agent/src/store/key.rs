@@ -44,7 +44,7 @@ impl StoreKey {
             .permissions()
             .mode()
             & 0o777;
-        if mode & 0o077 != 0 {
+        if mode & exposing(path) != 0 {
             return Err(StoreError::KeyExposed {
                 path: path.to_owned(),
                 mode,
@@ -178,6 +178,14 @@ impl StoreKey {
     ) -> Result<LessSafeKey, StoreError> {
         cipher(self.derive("maildreieck 2026 store segment", &[store_id, salt]))
     }
+}
+
+/// The permissions that expose a key file. A credential of systemd shows its access list's mask where a group's
+/// permission would be: the list names the service's user, and the folder is his alone (systemd.exec(5)).
+fn exposing(path: &Path) -> u32 {
+    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .is_some_and(|folder| path.parent() == Some(Path::new(&folder)));
+    if handed_over { 0o037 } else { 0o077 }
 }
 
 /// AES-256-GCM under these octets, which are wiped.

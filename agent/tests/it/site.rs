@@ -114,6 +114,11 @@ pub fn oauth_toml(corner: &str, port: u16, token_url: &str, dir: &Path, refresh:
 
 /// A folder with a configuration for two ports; plain text on loopback.
 pub fn configured(primary: u16, standby: u16) -> tempfile::TempDir {
+    configured_for(primary, standby, USER)
+}
+
+/// As [`configured`], for another user at both.
+pub fn configured_for(primary: u16, standby: u16, user: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let password = dir.path().join("password");
     write_private(&password, PASSWORD);
@@ -122,6 +127,10 @@ pub fn configured(primary: u16, standby: u16) -> tempfile::TempDir {
         dir.path().join("data"),
         account_toml("primary", primary, "none", None, &password),
         account_toml("standby", standby, "none", None, &password),
+    )
+    .replace(
+        &format!("username = \"{USER}\""),
+        &format!("username = \"{user}\""),
     );
     std::fs::write(dir.path().join("agent.toml"), text).unwrap();
     dir
@@ -173,6 +182,28 @@ pub fn copy(from: &std::path::Path, to: &std::path::Path) {
         .status()
         .unwrap();
     assert!(done.success());
+}
+
+/// Puts so many small messages into a folder.
+pub fn fill(judge: &mut Judge, folder: &str, from: u32, count: u32) {
+    for number in from..from + count {
+        let body = format!(
+            "Message-ID: <{number}@abc.example>\r\nSubject: {number}\r\n\r\nNummer {number}\r\n"
+        );
+        let date = 1_700_000_000 + i64::from(number);
+        judge.append(folder, &[], date, body.as_bytes()).unwrap();
+    }
+}
+
+/// The segments of an agent's store.
+pub fn segments(dir: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(dir.join("data/store"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "mds"))
+        .collect();
+    found.sort();
+    found
 }
 
 impl Site {
@@ -232,20 +263,7 @@ impl Site {
 
     /// Puts so many small messages into a folder of the primary.
     pub fn fill(&self, folder: &str, from: u32, count: u32) {
-        let mut judge = self.primary();
-        for number in from..from + count {
-            let body = format!(
-                "Message-ID: <{number}@abc.example>\r\nSubject: {number}\r\n\r\nNummer {number}\r\n"
-            );
-            judge
-                .append(
-                    folder,
-                    &[],
-                    1_700_000_000 + i64::from(number),
-                    body.as_bytes(),
-                )
-                .unwrap();
-        }
+        fill(&mut self.primary(), folder, from, count);
     }
 
     pub fn uids(judge: &mut Judge, folder: &str) -> Vec<u32> {
@@ -258,13 +276,6 @@ impl Site {
     }
 
     pub fn segments(&self) -> Vec<PathBuf> {
-        let dir = self.dir.path().join("data/store");
-        let mut found: Vec<PathBuf> = std::fs::read_dir(dir)
-            .unwrap()
-            .map(|e| e.unwrap().path())
-            .filter(|p| p.extension().is_some_and(|e| e == "mds"))
-            .collect();
-        found.sort();
-        found
+        segments(self.dir.path())
     }
 }

@@ -319,20 +319,31 @@ impl<'a> Scene<'a> {
         vanished.into_iter().filter_map(adopt).collect()
     }
 
-    /// Copies on the target that nothing points at.
+    /// Copies on the target that nothing points at, or that are none any more of what points at them.
     pub(super) fn free_copies(&self, pair: &Pair) -> Free {
         let mut free = Free::new();
         if let Some(target) = &pair.target {
             for shown in target.shown.iter() {
                 let at = place(target, shown.uid);
                 if let Some(row) = target.rows.get(&shown.uid)
-                    && !self.owners.contains_key(&at)
+                    && (!self.owners.contains_key(&at) || self.is_altered(at, row))
                 {
                     free.entry(row.content).or_default().push((at, shown.date));
                 }
             }
         }
         free
+    }
+
+    /// Whether a copy has other octets than the message that it is of: where two were swapped, each is the other's.
+    fn is_altered(&self, at: Place, copy: &Row) -> bool {
+        let Some(Owner::Source(source)) = self.owners.get(&at) else {
+            return false;
+        };
+        self.row_at(*source).is_some_and(|row| {
+            row.content != copy.content
+                && !self.view.equivalent.contains(&(row.content, copy.content))
+        })
     }
 
     pub(super) fn sides(&self) -> impl Iterator<Item = (&Side, bool)> {

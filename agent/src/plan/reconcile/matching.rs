@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use maildreieck_api_spec::vocabulary::{Class, Corner, Reason};
 
 use super::{
-    ContentId, Difference, Entry, Explanations, Flags, Gone, InternalDate, LogicalFolder, WAITS,
+    ContentId, Contrast, Difference, Entry, Explanations, Flags, Gone, InternalDate, Lies,
+    LogicalFolder, WAITS,
 };
 
 /// What came of comparing a corner with the primary.
@@ -106,13 +107,11 @@ impl<'a> Matching<'a> {
                 words(&left.flags),
                 words(&right.flags)
             );
-            compared.found.push(difference(
-                Class::FlagsDiffer,
-                corner,
-                right,
-                reason,
-                detail,
-            ));
+            let written = |flags: &Flags| flags.to_string();
+            compared.found.push(Difference {
+                contrast: Some(Contrast::Flags(written(&left.flags), written(&right.flags))),
+                ..difference(Class::FlagsDiffer, corner, right, reason, detail)
+            });
         });
     }
 
@@ -124,13 +123,10 @@ impl<'a> Matching<'a> {
             let clamped = i32::try_from(left.date.0).is_err() || left.date.0 < 0;
             let detail = format!("primary: {}; {corner}: {}", day(left.date), day(right.date));
             let reason = clamped.then_some(Reason::ClampedDate);
-            compared.found.push(difference(
-                Class::DateDiffers,
-                corner,
-                right,
-                reason,
-                detail,
-            ));
+            compared.found.push(Difference {
+                contrast: Some(Contrast::Dates(left.date, right.date)),
+                ..difference(Class::DateDiffers, corner, right, reason, detail)
+            });
         });
     }
 
@@ -190,9 +186,11 @@ impl<'a> Matching<'a> {
         let corner = self.corner;
         self.pair(of_the_cut, key, key, |compared, _, left, right| {
             let detail = format!("on the primary in '{}'", left.folder);
-            compared
-                .found
-                .push(difference(Class::Misplaced, corner, right, None, detail));
+            let folders = Contrast::Folders(left.folder.clone(), right.folder.clone());
+            compared.found.push(Difference {
+                contrast: Some(folders),
+                ..difference(Class::Misplaced, corner, right, None, detail)
+            });
         });
         for (index, entry) in kept {
             if let Some(slot) = self.right.get_mut(index) {
@@ -257,6 +255,7 @@ impl<'a> Matching<'a> {
                     let detail = format!("vanished on the primary; the {other} has it still");
                     self.compared.found.push(Difference {
                         against: Some(other),
+                        lies: lies(Corner::Primary, entry),
                         ..difference(missing, corner, entry, None, detail)
                     });
                     continue;
@@ -300,9 +299,10 @@ impl<'a> Matching<'a> {
                     format!("the primary's UID {} is not in this corner", entry.uid),
                 ),
             };
-            self.compared
-                .found
-                .push(difference(class, corner, entry, reason, detail));
+            self.compared.found.push(Difference {
+                lies: lies(Corner::Primary, entry),
+                ..difference(class, corner, entry, reason, detail)
+            });
         }
         let mut tombstones: BTreeMap<(&LogicalFolder, ContentId), Vec<bool>> = BTreeMap::new();
         for (folder, content, moved) in &self.explanations.tombstones {
@@ -348,7 +348,11 @@ impl<'a> Matching<'a> {
                     "the store has it as present, the primary does not",
                 )
             } else {
-                (Class::ForeignAtStandby, None, "put there by somebody else")
+                (
+                    Class::ForeignAtStandby,
+                    None,
+                    "the primary has nothing like it: put there by somebody else, or altered there",
+                )
             };
             self.compared
                 .found
@@ -412,7 +416,14 @@ fn difference(
         count: 1,
         reason,
         detail: detail.into(),
+        lies: lies(corner, entry),
+        contrast: None,
     }
+}
+
+fn lies(corner: Corner, entry: &Entry) -> Option<Lies> {
+    let date = entry.date;
+    Some(Lies { corner, date })
 }
 
 fn words(flags: &Flags) -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maildreieck_api_spec::vocabulary::{Class, Corner};
 
-use super::{ContentId, Difference, Entry, Explanations, Gone, LogicalFolder};
+use super::{ContentId, Contrast, Difference, Entry, Explanations, Gone, LogicalFolder};
 
 /// Compares counts and octets alone, folder by folder: the essay's test. It names folders, not messages.
 pub(super) fn compare_volume(
@@ -74,6 +74,8 @@ pub(super) fn compare_volume(
                 "primary: {} messages, {} bytes; {corner}: {} messages, {} bytes",
                 left.0, left.1, right.0, right.1
             ),
+            lies: None,
+            contrast: Some(Contrast::Volumes(left.into(), right.into())),
         });
     }
     found

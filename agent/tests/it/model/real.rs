@@ -7,7 +7,7 @@ use xtask::lab::judge::Judge;
 
 use super::{Corners, FOLDERS, Mail, Tamper};
 use crate::proof::walk;
-use crate::site::{USER, agent, configured};
+use crate::site::{agent, configured_for};
 
 /// The servers of all cases.
 pub(super) struct Hosters {
@@ -37,11 +37,8 @@ pub(super) struct Real<'a> {
 impl<'a> Real<'a> {
     pub(super) fn new(hosters: &'a Hosters) -> Self {
         let user = format!("case{}", hosters.cases.fetch_add(1, Ordering::Relaxed));
-        let dir = configured(hosters.primary.imap_port(), hosters.standby.imap_port());
-        let config = dir.path().join("agent.toml");
-        let text = std::fs::read_to_string(&config).unwrap();
-        let named = |user: &str| format!("username = \"{user}\"");
-        std::fs::write(&config, text.replace(&named(USER), &named(&user))).unwrap();
+        let (primary, standby) = (hosters.primary.imap_port(), hosters.standby.imap_port());
+        let dir = configured_for(primary, standby, &user);
         let mut primary = hosters.primary.judge(&user).unwrap();
         for folder in &FOLDERS[1..] {
             primary.create(folder).unwrap();
