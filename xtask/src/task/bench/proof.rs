@@ -4,7 +4,7 @@
 //! which stays the same where the cost is linear. The mailbox's messages are a few hundred octets each, since a
 //! listing does not depend on their length. Two proofs come before those that are measured: the first reads back all
 //! that the mirror wrote, the second is the first of the steady state, in which nothing is new since the last Tx and a
-//! thirtieth of each corner (64 MiB of the store at least) is read back. What that takes is said beside the whole.
+//! thirtieth of each corner (of the store at least 64 MiB or 5,000 messages) is read back. What that takes is said beside the whole.
 
 use std::collections::BTreeMap;
 
