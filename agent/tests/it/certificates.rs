@@ -5,13 +5,13 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::site::{Said, Site, said};
+use super::site::{Said, Site, command, said};
 
 fn verify(words: &[&Path]) -> Said {
     // No configuration: a stranger has none.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_maildreieck-agent"));
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_maildreieck-agent"));
     said(
-        command
+        agent
             .arg("verify")
             .args(words)
             .arg("--json")
@@ -135,6 +135,25 @@ fn a_damaged_chain_is_not_gone_on_with() {
     std::fs::rename(kept.join("info"), site.dir.path().join("aside")).unwrap();
     let said = site.once().exits(0);
     assert_eq!(said.triangle()["certificate"]["sequence"], 1);
+}
+
+/// A run that is killed when its certificate is kept has said its repairs there, and the next one says them again.
+#[test]
+fn no_repair_is_forgotten_by_a_run_that_is_killed() {
+    let (site, kept) = three_runs();
+    let mut standby = site.standby();
+    let first = Site::uids(&mut standby, "INBOX")[0];
+    standby.delete("INBOX", &[first]).unwrap();
+    let killed = command(site.dir.path(), &["once"])
+        .env("MAILDREIECK_KILL_AT", "certificate kept")
+        .output()
+        .unwrap();
+    assert_eq!(killed.status.code(), None, "{killed:?}");
+    assert!(kept.join("info/000000004.json").exists());
+    let said = site.once().exits(0);
+    assert_eq!(said.repairs(), ["missing_at_standby standby"]);
+    assert_eq!(site.once().exits(0).repairs(), [""; 0]);
+    verify(&[&kept]).exits(0);
 }
 
 /// What is in agent/CERTIFICATE.md for strangers: each vector is sound, or is refused with the word in its name.

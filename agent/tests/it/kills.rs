@@ -28,7 +28,11 @@ fn killed_at(site: &Site, point: &str, nth: u32) {
         let (mut primary, _) = judges();
         primary.rename("Projekte", "Ablage").unwrap();
     }
-    let status = command(dir.path(), &["mirror"])
+    let work = match point {
+        "certificate kept" => "once",
+        _ => "mirror",
+    };
+    let status = command(dir.path(), &[work])
         .env("MAILDREIECK_KILL_AT", format!("{point}:{nth}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -59,6 +63,7 @@ fn a_run_killed_at_each_point_is_finished_without_a_duplicate() {
         "folders listed",
         "looked",
         "run settled",
+        "certificate kept",
         "rename noted",
         "renamed",
     ];
