@@ -51,8 +51,9 @@ fn postgres_shows_a_tenant_its_rows_alone() {
         for one in [&business, &neighbour] {
             let agent = app.agent(one).await;
             let report = serde_json::json!({
-                "triangle_id": one.triangle, "kind": "mirror", "started_at": app.now(), "finished_at": app.now(),
+                "triangle_id": one.triangle, "kind": "tx", "started_at": app.now(), "finished_at": app.now(),
                 "outcome": "done", "mirrored": {"messages": 0, "bytes": 0},
+                "certificate": one.certificate(app.now()),
             });
             let id = maildreieck_api_spec::ids::RunId(uuid::Uuid::new_v5(
                 &uuid::Uuid::now_v7(),
