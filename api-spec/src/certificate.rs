@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use self::check::{EARLIEST, LARGEST, ROLES};
+pub use self::check::{EARLIEST, LARGEST, ROLES, is_run_nonce};
 pub(crate) use self::check::{is_hex, too_early};
 pub use self::signature::{
     Chained, Countersignature, Unsound, countersigned_octets, follows, hash_of, key_fingerprint,

@@ -18,7 +18,7 @@ use maildreieck_api_spec::agents::{
     AssertionClaims, Assignment, EnrolRequest, EnrolResponse, Heartbeat, HeartbeatResponse,
     NonceResponse, RunNonceResponse, TokenRequest, TokenResponse,
 };
-use maildreieck_api_spec::certificate::Chained;
+use maildreieck_api_spec::certificate::{Chained, is_run_nonce};
 use maildreieck_api_spec::ids::RunId;
 use maildreieck_api_spec::problem::Problem;
 use maildreieck_api_spec::runs::{RunReceipt, RunReport};
@@ -316,6 +316,9 @@ impl ServerApi {
             .authorised(action, || self.request(Method::POST, &path))
             .await?;
         let response: RunNonceResponse = self.json(action, &answer)?;
+        if !is_run_nonce(&response.nonce) {
+            return Err(self.not_understood(action, "it has not the form of a nonce"));
+        }
         Ok(response.nonce)
     }
 

@@ -19,7 +19,7 @@ use crate::problem::FieldError;
 use crate::vocabulary::{Corner, Depth, Verdict};
 
 pub(crate) use self::forms::is_hex;
-pub use self::forms::{LARGEST, ROLES};
+pub use self::forms::{LARGEST, ROLES, is_run_nonce};
 pub use self::times::EARLIEST;
 pub(crate) use self::times::too_early;
 

@@ -73,6 +73,12 @@ pub(crate) fn is_hex(text: &str, length: usize) -> bool {
 /// The length of a server's nonce for a Tx.
 const NONCE: usize = 96;
 
+/// Whether a text has the form of a server's nonce for a run. One that has not would void the certificate.
+#[must_use]
+pub fn is_run_nonce(text: &str) -> bool {
+    is_base64url(text, NONCE)
+}
+
 /// Whether a text is so many characters of base64url (RFC 4648, 5) without padding.
 fn is_base64url(text: &str, length: usize) -> bool {
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
@@ -125,7 +131,7 @@ impl Certificate {
             let rule = "primary_to_standby in epoch 0, since each failover begins another";
             found.say("/direction", rule);
         }
-        if self.nonce != UNANCHORED && !is_base64url(&self.nonce, NONCE) {
+        if self.nonce != UNANCHORED && !is_run_nonce(&self.nonce) {
             let rule = format!("{UNANCHORED}, or {NONCE} characters of base64url");
             found.say("/nonce", rule);
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::certificate::{
     CornerCoverage, CornerFigures, Corners, CutPoint, FolderFigures, FolderRef, GuardShares,
-    UNANCHORED,
+    UNANCHORED, is_run_nonce,
 };
 use crate::vocabulary::{Corner, Depth, Direction};
 
@@ -199,6 +199,29 @@ fn nothing_is_added_unseen() {
             Err(Unsound::Form(_))
         ));
     }
+}
+
+#[test]
+fn a_nonce_has_its_form_or_voids_the_certificate() {
+    let with = |nonce: &str| {
+        let mut certificate = certificate(1, None);
+        certificate.nonce = nonce.to_owned();
+        certificate.sign(&key(1)).unwrap();
+        checked(&certificate).is_ok()
+    };
+    for (nonce, good) in [
+        ("A".repeat(96), true),
+        ("A".repeat(95), false),
+        ("A".repeat(95) + "=", false),
+        (String::new(), false),
+    ] {
+        assert_eq!(
+            (is_run_nonce(&nonce), with(&nonce)),
+            (good, good),
+            "{nonce}"
+        );
+    }
+    assert!(with(UNANCHORED));
 }
 
 #[test]
