@@ -91,7 +91,7 @@ pub struct Execution<'a> {
     pub source_folders: BTreeMap<LogicalFolder, (Mailbox, KnownFolder)>,
     /// Shapes that the target has taken.
     pub shapes: Shapes,
-    /// Whether what is sent is compressed.
+    /// Whether what is sent is worth compressing, if the line is narrow.
     pub compresses: Cell<bool>,
     /// One message at a time, after a server closed on a batch.
     pub careful: bool,

@@ -14,7 +14,7 @@ use super::transfer::{length, room, to_usize};
 use crate::account::Account;
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Body, BodyEvent, Large, Mailbox, Parts, UNEQUAL, wire};
+use crate::imap::{Body, BodyEvent, Large, Mailbox, PART, Parts, UNEQUAL, wire};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::mirror::{Copy, Plan};
 use crate::plan::view::Place;
@@ -25,8 +25,10 @@ const COMMIT_MESSAGES: usize = 128;
 /// What one FETCH asks for.
 const ASK_BYTES: u32 = 4 << 20;
 const ASK_MESSAGES: usize = 200;
-/// Commands sent ahead of their answers.
+/// Commands sent ahead of their answers, and octets asked for ahead as long as nobody knows how wide the line is: on
+/// a narrow one they come before anything is compressed.
 const AHEAD: usize = 12;
+const AHEAD_BYTES: u32 = 8 << 20;
 
 /// Messages of one folder that have been read and are to be stored.
 pub(super) struct Group {
@@ -49,13 +51,27 @@ struct From<'a> {
 /// What is asked of the server, in order.
 enum Ask {
     Open(usize),
-    Bodies(String),
+    Bodies {
+        set: String,
+        bytes: u32,
+    },
     Part {
         uid: u32,
         size: u32,
         offset: u32,
         last: bool,
     },
+}
+
+impl Ask {
+    /// Octets that it brings.
+    fn bytes(&self) -> u32 {
+        match self {
+            Self::Open(_) => 0,
+            Self::Bodies { bytes, .. } => *bytes,
+            Self::Part { .. } => PART,
+        }
+    }
 }
 
 /// The parts of a large message.
@@ -82,6 +98,7 @@ impl Execution<'_> {
         link: &mut Account,
         budget: &Arc<Semaphore>,
         groups: mpsc::Sender<Group>,
+        compresses: bool,
     ) -> Result<(), AgentError> {
         let mut folders = Vec::with_capacity(plan.copies.len());
         let mut asks = VecDeque::new();
@@ -94,7 +111,7 @@ impl Execution<'_> {
                 .iter()
                 .cloned()
                 .partition(|copy| in_parts && copy.size >= LARGE);
-            asks.extend(sets(&small, at_once).into_iter().map(Ask::Bodies));
+            asks.extend(sets(&small, at_once));
             if !small.is_empty() && !large.is_empty() {
                 // Between opening and opening no server answers out of turn.
                 asks.push_back(Ask::Open(folders.len()));
@@ -122,7 +139,7 @@ impl Execution<'_> {
             parts: Parts::default(),
             large: None,
         };
-        let read = hold.read(link, &folders, asks).await;
+        let read = hold.read(link, &folders, asks, compresses).await;
         if let Some(large) = hold.large.take() {
             large.abandon(self).await?;
         }
@@ -132,8 +149,8 @@ impl Execution<'_> {
     }
 }
 
-/// UIDs as they are asked for, by count and octets.
-fn sets(copies: &[Copy], at_once: usize) -> Vec<String> {
+/// What is asked of a folder, by count and octets.
+fn sets(copies: &[Copy], at_once: usize) -> Vec<Ask> {
     let mut sets = Vec::new();
     let mut rest = copies;
     while !rest.is_empty() {
@@ -146,7 +163,9 @@ fn sets(copies: &[Copy], at_once: usize) -> Vec<String> {
         let (now, later) = rest.split_at(count.max(1));
         rest = later;
         let uids: Vec<u32> = now.iter().map(|copy| copy.uid).collect();
-        sets.extend(wire::uid_sets(&uids, 4000));
+        let bytes = now.iter().fold(0_u32, |sum, c| sum.saturating_add(c.size));
+        let of = |set| Ask::Bodies { set, bytes };
+        sets.extend(wire::uid_sets(&uids, 4000).into_iter().map(of));
     }
     sets
 }
@@ -166,19 +185,34 @@ struct Hold<'a, 'b> {
 }
 
 impl<'a> Hold<'a, '_> {
-    /// Asks ahead, and takes what comes.
+    /// Asks ahead, and takes what comes. Where `compresses` and the line is found to be narrow, what is under way is
+    /// let come, and the rest is asked for compressed.
     async fn read(
         &mut self,
         link: &mut Account,
         folders: &'a [From<'a>],
         mut asks: VecDeque<Ask>,
+        mut compresses: bool,
     ) -> Result<(), AgentError> {
-        let mut asked = VecDeque::new();
+        let endpoint = Arc::clone(link.endpoint());
+        let mut asked: VecDeque<(String, Ask)> = VecDeque::new();
         loop {
             if *self.execution.stop.borrow() {
                 asks.clear();
             }
+            let is_slow = endpoint.meter.line.is_slow().filter(|_| compresses);
+            if is_slow == Some(true) && asked.is_empty() && !asks.is_empty() {
+                link.compress().await?;
+                compresses = false;
+                continue;
+            }
+            let ahead = |asked: &VecDeque<(String, Ask)>| {
+                let bytes = asked.iter().map(|(_, ask)| ask.bytes());
+                bytes.fold(0, u32::saturating_add)
+            };
             while asked.len() < AHEAD
+                && (!compresses || is_slow == Some(false) || ahead(&asked) < AHEAD_BYTES)
+                && is_slow != Some(true)
                 && !self.groups.is_closed()
                 && let Some(ask) = asks.pop_front()
             {
@@ -187,7 +221,7 @@ impl<'a> Hold<'a, '_> {
                         Some(folder) => link.ask_to_open(folder.mailbox).await?,
                         None => continue,
                     },
-                    Ask::Bodies(set) => link.ask_bodies(set).await?,
+                    Ask::Bodies { set, .. } => link.ask_bodies(set).await?,
                     Ask::Part { uid, offset, .. } => link.imap()?.ask_part(*uid, *offset).await?,
                 };
                 asked.push_back((tag, ask));
@@ -220,7 +254,7 @@ impl<'a> Hold<'a, '_> {
                     }
                     self.take_part(uid, last).await?;
                 }
-                Some((tag, Ask::Bodies(_))) => loop {
+                Some((tag, Ask::Bodies { .. })) => loop {
                     match link.next_body(&tag).await? {
                         BodyEvent::End => break,
                         BodyEvent::Gone(_) => {}

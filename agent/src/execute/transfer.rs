@@ -138,15 +138,9 @@ impl Execution<'_> {
             let handing_on = self.hand_on(plan, kept, parcels_in, &budget, &outcome);
             tokio::try_join!(storing, handing_on).map(|((), ())| ())
         };
-        let line = &self.source_endpoint.meter.line;
-        let worth = bytes >= WORTH_COMPRESSING;
-        self.compresses.set(worth && self.line_is_slow());
-        let reading = async {
-            if worth && line.is_slow() {
-                source.compress().await?;
-            }
-            self.read_source(plan, source, &budget, groups_in).await
-        };
+        let compresses = bytes >= WORTH_COMPRESSING;
+        self.compresses.set(compresses);
+        let reading = self.read_source(plan, source, &budget, groups_in, compresses);
         let (read, staged, ()) = tokio::join!(reading, staging, writing);
         let outcome = outcome.into_inner();
         if let Some(error) = outcome.fatal {
@@ -159,12 +153,11 @@ impl Execution<'_> {
 
     /// Whether the target is reached over a line that is the limit. What is sent is not measured, but both accounts
     /// are reached over the site's own line, which sends no faster than it receives.
-    fn line_is_slow(&self) -> bool {
-        let (source, target) = (
-            &self.source_endpoint.meter.line,
-            &self.target_endpoint.meter.line,
-        );
-        target.is_far() && (source.is_slow() || target.is_slow())
+    pub(super) fn line_is_slow(&self) -> bool {
+        let source = &self.source_endpoint.meter.line;
+        let target = &self.target_endpoint.meter.line;
+        let slow = [source, target].map(|line| line.is_slow() == Some(true));
+        target.is_far() && slow.contains(&true)
     }
 
     /// How many connections are worth their while, of `most`.

@@ -87,9 +87,6 @@ impl Execution<'_> {
         outcome: &RefCell<Outcome>,
     ) -> Result<(), AgentError> {
         let mut link = self.spares.take(&self.target_endpoint).await?;
-        if self.compresses.get() {
-            link.compress().await?;
-        }
         if self.careful {
             while let Some(parcel) = parcels.lock().await.recv().await {
                 self.write_carefully(&mut link, parcel, outcome).await?;
@@ -107,6 +104,10 @@ impl Execution<'_> {
                 Happened::Parcel(Some(parcel)) => {
                     if outcome.borrow().fatal.is_some() {
                         return Ok(());
+                    }
+                    if flights.is_empty() && self.compresses.get() && self.line_is_slow() {
+                        // Nothing is under way; once compressed, it stays so.
+                        link.compress().await?;
                     }
                     let touched = parcel.logical.clone();
                     outcome.borrow_mut().done.touched.insert(touched);

@@ -5,6 +5,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use async_compression::Level;
@@ -25,19 +26,21 @@ pub(super) type Inlet = BufReader<Box<dyn AsyncRead + Send + Unpin>>;
 /// What is written to it.
 pub(super) type Outlet = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// What comes from a socket, timed.
+/// What comes from a socket, timed as long as it is mail.
 pub(super) struct Timed<R> {
     socket: R,
     endpoint: Arc<Endpoint>,
+    is_mail: Arc<AtomicBool>,
     last: Option<Instant>,
 }
 
 impl<R: AsyncRead + Send + Unpin + 'static> Timed<R> {
     /// What is read from this socket.
-    pub fn inlet(socket: R, endpoint: Arc<Endpoint>) -> Inlet {
+    pub fn inlet(socket: R, endpoint: Arc<Endpoint>, is_mail: Arc<AtomicBool>) -> Inlet {
         let timed = Self {
             socket,
             endpoint,
+            is_mail,
             last: None,
         };
         BufReader::with_capacity(BUFFER, Box::new(timed))
@@ -52,6 +55,10 @@ impl<R: AsyncRead + Unpin> AsyncRead for Timed<R> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        if !self.is_mail.load(Ordering::Relaxed) {
+            self.last = None;
+            return Poll::Ready(Ok(()));
+        }
         let now = Instant::now();
         let octets = buf.filled().len() - before;
         if let Some(last) = self.last.replace(now) {
@@ -73,6 +80,7 @@ impl Link {
         let tag = self.send("COMPRESS", "COMPRESS DEFLATE").await?;
         // To the end of its line and no further: what follows is compressed.
         if self.raw_lines("COMPRESS", &tag).await?.is_none() {
+            self.capabilities.forget("COMPRESS=DEFLATE");
             return Ok(());
         }
         let none: Outlet = Box::new(tokio::io::sink());

@@ -1,5 +1,7 @@
 //! Reading bodies, streamed: one message at a time is held, however many were asked for.
 
+use std::sync::atomic::Ordering;
+
 use async_imap::imap_proto::{AttributeValue, Response};
 use maildreieck_api_spec::vocabulary::Corner;
 
@@ -66,6 +68,7 @@ impl Link {
     /// The next of the bodies asked for under `tag`.
     pub async fn next_body(&mut self, tag: &str) -> Result<BodyEvent, ImapError> {
         let mailbox: Option<Mailbox> = self.selected.as_ref().map(|(m, _)| m.clone());
+        self.is_mail.store(true, Ordering::Relaxed);
         loop {
             let response = self
                 .read("UID FETCH")
@@ -73,6 +76,7 @@ impl Link {
                 .map_err(|e| in_folder(e, mailbox.as_ref()))?;
             let parsed = response.parsed();
             if let Some(finished) = self.absorb("UID FETCH", tag, parsed)? {
+                self.is_mail.store(false, Ordering::Relaxed);
                 self.demand_ok("UID FETCH", mailbox.as_ref(), finished)?;
                 return Ok(BodyEvent::End);
             }

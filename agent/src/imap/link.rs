@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -70,6 +71,11 @@ impl Capabilities {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.contains(name)
+    }
+
+    /// What it named and refuses all the same.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.0.remove(name);
     }
 
     /// The number that it named with it: `APPENDLIMIT=35651584`.
@@ -156,6 +162,8 @@ pub(super) struct Finished {
 pub struct Link {
     client: async_imap::Client<ReadSide>,
     pub(super) writer: Outlet,
+    /// Whether it is mail that comes now.
+    pub(super) is_mail: Arc<AtomicBool>,
     /// Whether both ways are compressed.
     pub(super) compressed: bool,
     pub(super) endpoint: Arc<Endpoint>,
@@ -192,10 +200,12 @@ impl Link {
     pub(super) async fn connect(endpoint: Arc<Endpoint>, proof: Proof) -> Result<Self, ImapError> {
         let (socket, greeted) = endpoint.open().await?;
         let (read, writer) = tokio::io::split(socket);
-        let inlet = Timed::inlet(read, Arc::clone(&endpoint));
+        let is_mail = Arc::new(AtomicBool::new(false));
+        let inlet = Timed::inlet(read, Arc::clone(&endpoint), Arc::clone(&is_mail));
         let mut link = Self {
             client: async_imap::Client::new(ReadSide(inlet)),
             writer: Box::new(writer),
+            is_mail,
             compressed: false,
             endpoint,
             capabilities: Capabilities::default(),

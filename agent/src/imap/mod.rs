@@ -39,6 +39,7 @@ pub use login::Credentials;
 pub(crate) use login::{Bearer, Proof, proved};
 pub use meter::Meter;
 pub use modify::{FlagChange, Made};
+pub(crate) use parts::PART;
 pub use parts::{Large, LargeRead, Parts};
 pub use room::QuotaLeft;
 pub use wire::Mailbox;

@@ -1,6 +1,7 @@
 //! Reading a large message in parts, so that it is never held whole.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
 
 use async_imap::imap_proto::{AttributeValue, Response};
 use maildreieck_api_spec::vocabulary::Corner;
@@ -11,7 +12,7 @@ use super::wire::{Mailbox, parse_date_time};
 use crate::plan::identity::{Flags, InternalDate};
 
 /// What one FETCH asks of a large message, octets.
-const PART: u32 = 1 << 20;
+pub(crate) const PART: u32 = 1 << 20;
 /// Parts asked for ahead of their answers.
 const AHEAD: usize = 6;
 /// Parts that are held out of turn at most.
@@ -115,6 +116,7 @@ impl Link {
     /// Reads to the end of the command `tag`; what comes goes to `parts`, as much as can have been asked for.
     pub async fn read_part(&mut self, tag: &str, parts: &mut Parts) -> Result<(), ImapError> {
         let mailbox: Option<Mailbox> = self.selected.as_ref().map(|(m, _)| m.clone());
+        self.is_mail.store(true, Ordering::Relaxed);
         let mut octets = 0;
         let finished = self
             .finish("UID FETCH", mailbox.as_ref(), tag, |response| {
@@ -128,6 +130,7 @@ impl Link {
                 Ok(())
             })
             .await?;
+        self.is_mail.store(false, Ordering::Relaxed);
         self.demand_ok("UID FETCH", mailbox.as_ref(), finished)?;
         if self.endpoint.corner == Corner::Primary {
             self.endpoint.meter.count(octets);
