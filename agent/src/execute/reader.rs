@@ -23,12 +23,12 @@ use crate::plan::view::Place;
 const COMMIT_BYTES: u32 = 2 << 20;
 const COMMIT_MESSAGES: usize = 128;
 /// What one FETCH asks for.
-const ASK_BYTES: u32 = 4 << 20;
+const ASK_BYTES: u32 = 2 << 20;
 const ASK_MESSAGES: usize = 200;
 /// Commands sent ahead of their answers, and octets asked for ahead as long as nobody knows how wide the line is: on
 /// a narrow one they come before anything is compressed.
 const AHEAD: usize = 12;
-const AHEAD_BYTES: u32 = 8 << 20;
+const AHEAD_BYTES: u32 = 4 << 20;
 
 /// Messages of one folder that have been read and are to be stored.
 pub(super) struct Group {

@@ -105,8 +105,11 @@ impl Execution<'_> {
                     if outcome.borrow().fatal.is_some() {
                         return Ok(());
                     }
-                    if flights.is_empty() && self.compresses.get() && self.line_is_slow() {
-                        // Nothing is under way; once compressed, it stays so.
+                    if link.may_compress() && self.compresses.get() && self.line_is_slow() {
+                        link.end_append().await?;
+                        while !flights.is_empty() {
+                            self.land_oldest(&mut link, &mut flights).await?;
+                        }
                         link.compress().await?;
                     }
                     let touched = parcel.logical.clone();

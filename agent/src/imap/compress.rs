@@ -69,12 +69,18 @@ impl<R: AsyncRead + Unpin> AsyncRead for Timed<R> {
 }
 
 impl Link {
+    /// Whether the connection could be compressed and is not.
+    #[must_use]
+    pub fn may_compress(&self) -> bool {
+        self.capabilities.has("COMPRESS=DEFLATE") && !self.compressed
+    }
+
     /// Has the connection compressed from now on, if the server can. Nothing may be on its way.
     ///
     /// # Errors
     /// The connection failed.
     pub async fn compress(&mut self) -> Result<(), ImapError> {
-        if !self.capabilities.has("COMPRESS=DEFLATE") || self.compressed {
+        if !self.may_compress() {
             return Ok(());
         }
         let tag = self.send("COMPRESS", "COMPRESS DEFLATE").await?;
@@ -85,11 +91,46 @@ impl Link {
         }
         let none: Outlet = Box::new(tokio::io::sink());
         let outlet = std::mem::replace(&mut self.writer, none);
-        self.writer = Box::new(DeflateEncoder::with_quality(outlet, Level::Fastest));
+        self.writer = Box::new(compressed(outlet));
         let inlet = self.inlet();
         let plain = std::mem::replace(inlet, BufReader::new(Box::new(tokio::io::empty())));
         *inlet = BufReader::with_capacity(BUFFER, Box::new(DeflateDecoder::new(plain)));
         self.compressed = true;
         Ok(())
+    }
+}
+
+/// Compresses what is written to an outlet. What is flushed is all there for the server, which is so with zlib alone as
+/// flate2's backend.
+fn compressed<W: AsyncWrite>(outlet: W) -> DeflateEncoder<W> {
+    DeflateEncoder::with_quality(outlet, Level::Fastest)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    /// Every flush ends with an empty block, without which the server waits for the rest (RFC 4978, 4).
+    #[tokio::test]
+    async fn a_flush_leaves_nothing_behind() {
+        let mut outlet = compressed(Vec::new());
+        for number in 0..1000_u16 {
+            let mut random = blake3::Hasher::new()
+                .update(&number.to_be_bytes())
+                .finalize_xof();
+            let mut length = [0; 2];
+            random.fill(&mut length);
+            let mut octets = vec![0; usize::from(u16::from_be_bytes(length)) + 1];
+            random.fill(&mut octets);
+            // As much of it as Base64 has.
+            octets.iter_mut().for_each(|octet| *octet = *octet % 64 + b'0');
+            outlet.write_all(&octets).await.unwrap();
+            outlet.flush().await.unwrap();
+            let end = outlet.get_ref().last_chunk();
+            assert_eq!(end, Some(&[0, 0, 0xff, 0xff]), "flush {number}");
+            outlet.get_mut().clear();
+        }
     }
 }
