@@ -18,7 +18,7 @@ use maildreieck_api_spec::agents::{
     AssertionClaims, Assignment, EnrolRequest, EnrolResponse, Heartbeat, HeartbeatResponse,
     NonceResponse, RunNonceResponse, TokenRequest, TokenResponse,
 };
-use maildreieck_api_spec::certificate::{Chained, is_run_nonce};
+use maildreieck_api_spec::certificate::is_run_nonce;
 use maildreieck_api_spec::ids::RunId;
 use maildreieck_api_spec::problem::Problem;
 use maildreieck_api_spec::runs::{RunReceipt, RunReport};
@@ -392,12 +392,7 @@ impl ServerApi {
             return;
         }
         match chain.countersign(&certificate, &said) {
-            Ok(true)
-                if matches!(
-                    said.chain,
-                    Chained::Forked | Chained::BegunAnew | Chained::Gap
-                ) =>
-            {
+            Ok(true) if said.chain.is_broken() => {
                 tracing::warn!(%run_id, chain = said.chain.as_str(), "the server did not have the certificate before this one, or has another");
             }
             Ok(true) => {}

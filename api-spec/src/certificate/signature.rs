@@ -42,6 +42,12 @@ pub enum Chained {
 }
 
 impl Chained {
+    /// Whether something is missing, or there twice.
+    #[must_use]
+    pub fn is_broken(self) -> bool {
+        matches!(self, Self::BegunAnew | Self::Gap | Self::Forked)
+    }
+
     /// The word on the wire and in tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {

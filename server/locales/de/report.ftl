@@ -51,6 +51,9 @@ tombstones = { $number ->
     [one] Eine Nachricht wurde seit der vorigen Prüfung auf dem Hauptkonto gelöscht; die Kopien bleiben erhalten.
    *[other] { $count } Nachrichten wurden seit der vorigen Prüfung auf dem Hauptkonto gelöscht; die Kopien bleiben erhalten.
 }
+chain-begun_anew = Die Kette der Nachweise beginnt mit dieser Prüfung von vorn: Was der Agent vor Ort von ihr aufbewahrt hatte, ist nicht mehr da. Wurde dort nichts neu eingerichtet, fragen Sie Ihren Dienstleister.
+chain-gap = In der Kette der Nachweise fehlt der vorige: Er ist nie hier angekommen. Fragen Sie Ihren Dienstleister.
+chain-forked = Die Kette der Nachweise teilt sich: Auf denselben Stand folgten zwei Nachweise, weil ein älterer Stand des Agenten zurückgespielt wurde oder eine Kopie von ihm läuft. Fragen Sie Ihren Dienstleister.
 oldest-proof = Der Inhalt jeder Nachricht wurde zuletzt am { $day } oder später zurückgelesen und verglichen.
 
 class-missing_at_standby = Fehlt auf dem Zweitkonto

@@ -51,6 +51,9 @@ tombstones = { $number ->
     [one] One message was deleted on the main account since the check before; the copies are kept.
    *[other] { $count } messages were deleted on the main account since the check before; the copies are kept.
 }
+chain-begun_anew = The chain of certificates begins anew with this check: what the agent on site had kept of it is gone. If nothing was set up anew there, ask your provider.
+chain-gap = The certificate before this one is missing in the chain: it never arrived here. Ask your provider.
+chain-forked = The chain of certificates parts: two certificates followed the same state, because an older state of the agent was put back or a copy of it runs. Ask your provider.
 oldest-proof = The content of every message was last read back and compared on { $day } or later.
 
 class-missing_at_standby = Missing on the second account

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use maildreieck_api_spec::certificate::Corners;
+use maildreieck_api_spec::certificate::{Chained, Corners};
 use maildreieck_api_spec::vocabulary::{Class, Corner, DayVerdict, Language};
 
 use super::day::TxResult;
@@ -65,6 +65,8 @@ pub struct Proof {
     pub new_tombstones: u64,
     /// The oldest proof by content of any corner; absent while a message has none.
     pub oldest_proof: Option<DateTime<Utc>>,
+    /// How its certificate stands to those before.
+    pub chain: Option<Chained>,
 }
 
 /// Differences of one class at one corner.

@@ -347,5 +347,8 @@ fn notes(texts: Texts, day: &Day, proof: &Proof) -> Vec<String> {
         let at = numbers::day(day.language, day::of(oldest, day.zone));
         notes.push(texts.say("oldest-proof", &[("day", &at)]));
     }
+    if let Some(broken) = proof.chain.filter(|chain| chain.is_broken()) {
+        notes.push(texts.say(&format!("chain-{}", broken.as_str()), &[]));
+    }
     notes
 }

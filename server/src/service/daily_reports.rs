@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
-use maildreieck_api_spec::ids::{AccountId, DailyReportId, TenantId, TriangleId};
+use maildreieck_api_spec::certificate::Chained;
+use maildreieck_api_spec::ids::{AccountId, DailyReportId, RunId, TenantId, TriangleId};
 use maildreieck_api_spec::page::PageQuery;
 use maildreieck_api_spec::runs::RunReport;
 use maildreieck_api_spec::vocabulary::{Class, Corner};
@@ -123,6 +124,9 @@ fn compose(
     local_day: NaiveDate,
     due: &[Due],
 ) -> Result<Day> {
+    let runs: Vec<RunId> = due.iter().filter_map(|due| due.run_id).collect();
+    let said = super::certificates::said_of(ctx, db, &runs)?;
+    let chain = |due: &Due| due.run_id.and_then(|run| Some(said.get(&run)?.chain));
     let mut triangles = Vec::new();
     let mut names = BTreeMap::new();
     for triangle in store::triangles::all(ctx, db)? {
@@ -130,7 +134,7 @@ fn compose(
         let tx = due
             .iter()
             .filter(|due| due.triangle_id == triangle.id)
-            .map(tx)
+            .map(|due| tx(due, chain(due)))
             .collect::<Result<_>>()?;
         triangles.push(Triangle {
             name: triangle.name.to_string(),
@@ -180,7 +184,7 @@ fn corrections(
     Ok(corrections)
 }
 
-fn tx(due: &Due) -> Result<Tx> {
+fn tx(due: &Due, chain: Option<Chained>) -> Result<Tx> {
     let report: Option<RunReport> = due
         .report
         .as_deref()
@@ -225,6 +229,7 @@ fn tx(due: &Due) -> Result<Tx> {
                 .collect(),
             new_tombstones: proof.new_tombstones,
             corners: proof.corners,
+            chain,
         }
     });
     Ok(Tx {

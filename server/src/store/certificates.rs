@@ -26,7 +26,8 @@ pub struct Link {
     pub countersignature: String,
 }
 
-/// How a certificate that names `previous` stands to those of the triangle that are here.
+/// How a certificate that names `previous` stands to those of the triangle that are here. Until this transaction ends no
+/// other asks that of the triangle: of two that come at once the second sees the first.
 ///
 /// # Errors
 /// The database's.
@@ -36,6 +37,12 @@ pub fn chained(
     triangle: TriangleId,
     previous: Option<&str>,
 ) -> Result<Chained> {
+    if let Conn::Postgres(conn) = db {
+        // SQLite's transactions that write stand in line.
+        diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind::<diesel::sql_types::Text, _>(format!("certificates of {triangle}"))
+            .execute(conn)?;
+    }
     let of_triangle = || {
         certificates::table
             .filter(certificates::tenant_id.eq(ctx.tenant_key()))

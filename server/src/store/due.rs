@@ -37,7 +37,9 @@ pub struct Due {
     pub triangle_id: TriangleId,
     /// Until when it may arrive.
     pub grace_ends_at: DateTime<Utc>,
-    /// The run's report, as it came.
+    /// The run.
+    pub run_id: Option<RunId>,
+    /// Its report, as it came.
     pub report: Option<String>,
     /// Its verdict.
     pub verdict: Option<Verdict>,
@@ -53,7 +55,7 @@ type DueRow = (
     Option<String>,
 );
 
-type RunRow = (String, MaybeWord<Verdict>);
+type RunRow = (Word<RunId>, String, MaybeWord<Verdict>);
 
 /// Notes what is expected, once; in the provider's scope.
 ///
@@ -142,19 +144,22 @@ pub fn between(
                 due::grace_ends_at,
                 due::reported_as,
             ),
-            (runs::report, runs::verdict).nullable(),
+            (runs::run_id, runs::report, runs::verdict).nullable(),
         ))
         .load(db)?;
     Ok(rows
         .into_iter()
         .map(|((schedule, due_at, triangle, grace, reported_as), run)| {
-            let (report, verdict) =
-                run.map_or((None, None), |(report, verdict)| (Some(report), verdict.0));
+            let (run_id, report, verdict) = run
+                .map_or((None, None, None), |(id, report, verdict)| {
+                    (Some(id.0), Some(report), verdict.0)
+                });
             Due {
                 schedule_id: schedule.0,
                 due_at: due_at.0,
                 triangle_id: triangle.0,
                 grace_ends_at: grace.0,
+                run_id,
                 report,
                 verdict,
                 reported_as,

@@ -128,6 +128,29 @@ both! {
         }
     }
 
+    async fn of_two_that_come_at_once_one_is_a_fork(app: TestApp) {
+        let mut site = Site::new(&app).await;
+        let mut last = site.next(None);
+        site.chained(&app, &last).await;
+        for _ in 0..5 {
+            let one = site.next(Some(&last));
+            let (one_id, one_report) = site.business.tx_report(site.due(), &one);
+            site.day += 1;
+            let other = site.next(Some(&last));
+            let (other_id, other_report) = site.business.tx_report(site.due(), &other);
+            app.clock.set(site.due() + TimeDelta::minutes(1));
+            site.agent.token = app.agent_token(&mut site.agent).await.expect(200)["access_token"].as_str().unwrap().to_owned();
+            let (one_said, other_said) = tokio::join!(
+                app.put_run(&site.agent, one_id, &one_report),
+                app.put_run(&site.agent, other_id, &other_report),
+            );
+            let said = [one_said, other_said].map(|said| said.expect(200)["countersignature"]["chain"].as_str().unwrap().to_owned());
+            assert!(said.contains(&"continued".to_owned()) && said.contains(&"forked".to_owned()), "{said:?}");
+            last = one;
+            site.day += 1;
+        }
+    }
+
     async fn how_a_chain_goes_on_is_said(app: TestApp) {
         let mut site = Site::new(&app).await;
         let first = site.next(None);

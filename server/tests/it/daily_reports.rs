@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use maildreieck_api_spec::certificate::{
-    CornerFigures, DifferenceCount, FolderFigures, FolderRef, RepairCount,
+    Certificate, CornerFigures, DifferenceCount, FolderFigures, FolderRef, RepairCount,
 };
 use maildreieck_api_spec::vocabulary::{Class, Corner, Reason, Verdict};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ async fn deliver(
     app: &TestApp,
     business: &Business,
     due: DateTime<Utc>,
-    change: impl FnOnce(&mut maildreieck_api_spec::certificate::Certificate),
+    change: impl FnOnce(&mut Certificate),
 ) {
     let fresh = Business {
         technician: app.member(&business.tenant, "technician").await.1,
@@ -245,6 +245,27 @@ both! {
         let all = reports(&app, &business).await;
         assert_eq!(all.len(), 3);
         assert!(!all[2]["text"].as_str().unwrap().contains("zuvor berichtet"));
+    }
+
+    async fn a_chain_that_is_broken_is_told(app: TestApp) {
+        let business = app.business("Blau").await;
+        let due = at("2026-11-24T17:00:00Z");
+        let breaks: [(fn(&mut Certificate), Option<&str>); 3] = [
+            (|_| {}, None),
+            (|_| {}, Some("beginnt mit dieser Prüfung von vorn")),
+            (|proof| (proof.sequence, proof.previous) = (7, Some("cd".repeat(32))), Some("fehlt der vorige")),
+        ];
+        for (day, (change, told)) in (0..).zip(breaks) {
+            let due = due + TimeDelta::days(day);
+            app.clock.set(due + TimeDelta::seconds(50));
+            app.tick().await;
+            deliver(&app, &business, due, change).await;
+            app.tick().await;
+            let all = reports(&app, &business).await;
+            let text = all.last().unwrap()["text"].as_str().unwrap();
+            assert_eq!(text.contains("Kette der Nachweise"), told.is_some(), "{text}");
+            assert!(text.contains(told.unwrap_or_default()), "{text}");
+        }
     }
 
     async fn the_worst_triangle_gives_the_verdict_when_all_have_settled(app: TestApp) {
