@@ -103,11 +103,18 @@ impl Execution<'_> {
                         self.know_folder(folder, mailbox, status)?;
                         continue;
                     }
-                    Made::There(status) if self.was_ours(folder, &mailbox)? => {
-                        self.know_folder(folder, mailbox, status)?;
-                        continue;
+                    Made::There(status) => {
+                        // One that is empty and bears just this name has come since the target was listed: our own
+                        // CREATE, cut off and carried out later. A name that differs by case is another folder's.
+                        if self.was_ours(folder, &mailbox)?
+                            || status.messages == 0
+                                && target.folders().await?.all.contains_key(&mailbox)
+                        {
+                            self.know_folder(folder, mailbox, status)?;
+                            continue;
+                        }
+                        text
                     }
-                    Made::There(_) => text,
                     Made::Refused(error) => without_dots(&text, separator).ok_or(error)?,
                 };
                 let mailbox = self.free_name(folder, &text)?;
