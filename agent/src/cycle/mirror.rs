@@ -130,7 +130,6 @@ impl Round<'_> {
                 (ledger.history(name, clock::now_s())?, ledger.halt(name)?)
             };
             let released = halt.as_ref().filter(|h| h.confirmed).map(|h| h.id.as_str());
-            let separator = self.target.separator;
             match plan(&view, self.triangle.guard, history, released) {
                 Next::Read(_) | Next::Look if !behind.is_empty() => {
                     mirrored.dry_run = Some(Plan {
@@ -170,13 +169,7 @@ impl Round<'_> {
                 Next::Rename(rename) if !dry_run => {
                     renames += 1;
                     let execution = self.execution();
-                    let renamed = execution.rename(
-                        &rename,
-                        &view,
-                        self.target_link.imap()?,
-                        separator,
-                        &self.triangle.standby_prefix,
-                    );
+                    let renamed = execution.rename(&rename, &view, self.target_link.imap()?);
                     match renamed.await {
                         // One that was cut off may have been done meanwhile.
                         Err(AgentError::Imap(error))
@@ -275,11 +268,8 @@ impl Round<'_> {
         view: &View,
     ) -> Result<(Done, BTreeMap<LogicalFolder, TargetFolder>), AgentError> {
         let execution = self.execution();
-        let (separator, prefix) = (self.target.separator, self.triangle.standby_prefix.as_str());
         let (source, target) = (&mut self.source_link, &mut self.target_link);
-        let done = execution
-            .act(plan, view, source, target, separator, prefix)
-            .await?;
+        let done = execution.act(plan, view, source, target).await?;
         Ok((done, execution.folders.into_inner()))
     }
 

@@ -87,6 +87,12 @@ pub struct Execution<'a> {
     pub namespace: String,
     /// Names that are taken on the target.
     pub taken: RefCell<BTreeSet<String>>,
+    /// What divides the names of the source's folders.
+    pub source_separator: Option<char>,
+    /// What divides the names of the target's folders.
+    pub separator: Option<char>,
+    /// Where the standby keeps this triangle's folders.
+    pub prefix: &'a str,
     /// The source's folders by logical name.
     pub source_folders: BTreeMap<LogicalFolder, (Mailbox, KnownFolder)>,
     /// Shapes that the target has taken.

@@ -13,7 +13,7 @@ use crate::kill;
 use crate::ledger::{Batch, NewRow, StoredRow};
 use crate::plan::identity::{ContentId, LogicalFolder, MemberId};
 use crate::plan::mirror::{FlagStep, MoveStep, Plan, Read, Record, Rename};
-use crate::plan::names::{new_name, with_namespace, without_namespace};
+use crate::plan::names::{new_name, role_name, with_namespace, without_namespace};
 use crate::plan::view::{FolderId, Origin, Place, View};
 use crate::snapshot::TargetFolder;
 use crate::store::Event;
@@ -29,13 +29,11 @@ impl Execution<'_> {
         view: &View,
         source: &mut Account,
         target: &mut Account,
-        separator: Option<char>,
-        prefix: &str,
     ) -> Result<Done, AgentError> {
         let mut touched = plan.create.clone();
         let target = target.imap()?;
         let prepared = async {
-            self.create(&plan.create, target, separator, prefix).await?;
+            self.create(&plan.create, target).await?;
             self.record(plan, view).await?;
             for step in &plan.moves {
                 self.follow_move(step, view, target).await?;
@@ -67,8 +65,6 @@ impl Execution<'_> {
         &self,
         wanted: &BTreeSet<LogicalFolder>,
         target: &mut Link,
-        separator: Option<char>,
-        prefix: &str,
     ) -> Result<(), AgentError> {
         let mut have: BTreeMap<LogicalFolder, String> = self
             .folders
@@ -81,13 +77,17 @@ impl Execution<'_> {
             if have.contains_key(folder) {
                 continue;
             }
-            let source_text = self
+            let text = self
                 .source_folders
                 .get(folder)
-                .map(|(mailbox, _)| wire::decode_utf7(mailbox.as_str()))
-                .and_then(|text| text.rsplit(['/', '.']).next().map(str::to_owned))
-                .unwrap_or_else(|| folder.to_string());
-            let name = new_name(folder, separator, prefix, &have, &source_text);
+                .map(|(mailbox, _)| wire::decode_utf7(mailbox.as_str()));
+            let role = text
+                .as_deref()
+                .and_then(|text| role_name(folder, text, self.source_separator))
+                .or_else(|| folder.components().0)
+                .unwrap_or_default();
+            let role = role.trim_start_matches('\\');
+            let name = new_name(folder, self.separator, self.prefix, &have, role);
             let mailbox = self.free_name(folder, &name.text)?;
             // What lies below it is named after it.
             have.insert(folder.clone(), self.own_text(&mailbox));
@@ -115,7 +115,7 @@ impl Execution<'_> {
                         }
                         text
                     }
-                    Made::Refused(error) => without_dots(&text, separator).ok_or(error)?,
+                    Made::Refused(error) => without_dots(&text, self.separator).ok_or(error)?,
                 };
                 let mailbox = self.free_name(folder, &text)?;
                 again.push((folder, text, (mailbox, role)));
@@ -634,8 +634,6 @@ impl Execution<'_> {
         rename: &Rename,
         view: &View,
         target: &mut Link,
-        separator: Option<char>,
-        prefix: &str,
     ) -> Result<(), AgentError> {
         let there = rename.now.or(rename.target);
         if let (Some(id), Some((name, folder))) = (
@@ -648,11 +646,12 @@ impl Execution<'_> {
                 let mut ledger = self.ledger.borrow_mut();
                 ledger.rename_folder(id, from.as_str(), &rename.folder)?;
             } else {
-                let text = new_name(&rename.folder, separator, prefix, &BTreeMap::new(), "").text;
+                let (prefix, none) = (self.prefix, BTreeMap::new());
+                let text = new_name(&rename.folder, self.separator, prefix, &none, "").text;
                 match self.rename_target(id, from, rename, &text, target).await {
                     // Only what was refused is tried again: of a cut connection nobody knows what it did.
                     Err(AgentError::Imap(error)) if error.kind == Kind::No => {
-                        let escaped = without_dots(&text, separator).ok_or(error)?;
+                        let escaped = without_dots(&text, self.separator).ok_or(error)?;
                         let again = self.rename_target(id, from, rename, &escaped, target);
                         again.await?;
                     }

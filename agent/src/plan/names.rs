@@ -156,10 +156,24 @@ pub fn with_namespace(text: &str, namespace: &str) -> String {
     format!("{namespace}{text}")
 }
 
+/// What the source calls the special folder that `folder` is or lies below, where `text` is what it calls `folder`.
+#[must_use]
+pub fn role_name<'a>(
+    folder: &LogicalFolder,
+    text: &'a str,
+    separator: Option<char>,
+) -> Option<&'a str> {
+    let (_, below) = folder.components();
+    match separator {
+        Some(separator) => text.rsplit(separator).nth(below.len()),
+        None => Some(text),
+    }
+}
+
 /// The name for a logical folder that the target lacks.
 ///
-/// `have` maps what the target has to its plain-text names; `source_text` names a special folder after the
-/// source's. A component with a character that the target cannot hold has it as `=` and its octets in hex
+/// `have` maps what the target has to its plain-text names; `source_role` is what the source calls the special
+/// folder that it is or lies below ([`role_name`]). A component with a character that the target cannot hold has it as `=` and its octets in hex
 /// (`=2F` for `/`); a literal `=` before two hex digits becomes `=3D`, so that no two names meet.
 #[must_use]
 pub fn new_name(
@@ -167,7 +181,7 @@ pub fn new_name(
     separator: Option<char>,
     prefix: &str,
     have: &BTreeMap<LogicalFolder, String>,
-    source_text: &str,
+    source_role: &str,
 ) -> NewName {
     let (role, components) = folder.components();
     let joint = separator.unwrap_or('/').to_string();
@@ -198,7 +212,7 @@ pub fn new_name(
     let root_name = if role == "INBOX" {
         "INBOX".to_owned()
     } else {
-        escape(source_text, separator)
+        escape(source_role, separator)
     };
     let wanted = escaped
         .is_empty()
@@ -438,6 +452,28 @@ mod tests {
             new_name(&below, Some('/'), "", &have, "Sent").text,
             "Gesendet/2024"
         );
+    }
+
+    #[test]
+    fn below_a_special_container_it_is_named_after_it() {
+        let container = [
+            named("Archiv", '.', Some("\\Archive")),
+            named("Archiv.2024.Gesendet", '.', None),
+        ];
+        let names = logical_names(&container, "");
+        let folder = names[1].clone().expect("a name");
+        assert_eq!(folder.as_str(), "\\Archive/2024/Gesendet");
+        assert_eq!(
+            role_name(&folder, "Archiv.2024.Gesendet", Some('.')),
+            Some("Archiv")
+        );
+        assert_eq!(
+            role_name(&folder, "INBOX/Q1.Q1/2024/Gesendet", Some('/')),
+            Some("Q1.Q1")
+        );
+        let made = new_name(&folder, Some('/'), "", &BTreeMap::new(), "Archiv");
+        let text = "Archiv/2024/Gesendet".to_owned();
+        assert_eq!(made, NewName { text, role: None });
     }
 
     #[test]

@@ -585,6 +585,28 @@ fn two_folders_that_would_meet_on_the_standby_stay_two() {
 }
 
 #[test]
+fn below_a_special_container_folders_are_named_after_it() {
+    let site = Site::new();
+    let mut primary = site.primary();
+    let folders = ["Archiv.2023", "Archiv.2024.Gesendet", "Archiv.Q1"];
+    for (folder, number) in folders.into_iter().zip(1..) {
+        primary.create(folder).unwrap();
+        site.fill(folder, number * 10, number);
+    }
+    assert_eq!(site.once().exits(0).sent(), 6);
+    let counts = ["Archiv/2023", "Archiv/2024/Gesendet", "Archiv/Q1"]
+        .map(|folder| site.standby().messages(folder).unwrap().len());
+    assert_eq!(counts, [1, 2, 3]);
+    // Once it holds mail itself it is the folder of that name.
+    primary.create("Archiv").unwrap();
+    site.fill("Archiv", 50, 2);
+    assert_eq!(site.once().exits(0).sent(), 2);
+    assert_eq!(site.standby().messages("Archiv").unwrap().len(), 2);
+    std::fs::remove_dir_all(site.dir.path().join("data")).unwrap();
+    assert_eq!(site.once().exits(0).sent(), 0);
+}
+
+#[test]
 fn a_prefix_that_no_folder_can_bear_is_escaped_like_a_folder() {
     for (options, made) in [
         (Options::german(), "=2Ex/a=2Eb=2A/Akten"),
