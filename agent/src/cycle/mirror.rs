@@ -1,9 +1,11 @@
 //! The mirror: look, plan, act, and look again at what was written, until there is nothing to do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{Round, Site};
 use maildreieck_api_spec::runs::Volume;
+use maildreieck_api_spec::vocabulary::Corner;
 
 use crate::clock;
 use crate::config::TriangleConfig;
@@ -27,6 +29,8 @@ const STEPS: usize = 40;
 const TRY_AGAIN_S: i64 = 43_200;
 /// How often a mirror begins anew at most, where a folder is gone that was there when it began.
 const TRIES: u32 = 4;
+/// How long a server is left alone that has ended a connection in the middle.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Rounds with a failed connection at most.
 const FAILED_ROUNDS: u32 = 3;
 
@@ -56,7 +60,10 @@ impl Site {
         triangle: &TriangleConfig,
         dry_run: bool,
     ) -> Result<Mirrored, AgentError> {
-        for tries in 1.. {
+        let mut known = None;
+        let mut tries = 0;
+        loop {
+            tries += 1;
             let mut round = self
                 .unless_stopped(Round::look(self, triangle, false))
                 .await?;
@@ -75,10 +82,31 @@ impl Site {
                 Err(AgentError::Imap(error)) if error.says_it_is_not_there() && tries < TRIES => {
                     tracing::warn!(%error, "looking again");
                 }
+                Err(AgentError::Imap(error)) if error.ended() => {
+                    let now = self.known(triangle)?;
+                    if known.replace(now).is_some_and(|before| now <= before) {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(%error, "going on where it ended");
+                    let wait = async {
+                        tokio::time::sleep(PAUSE).await;
+                        Ok(())
+                    };
+                    self.unless_stopped(wait).await?;
+                }
                 Err(error) => return Err(error),
             }
         }
-        Err(AgentError::Unsteady)
+    }
+
+    /// Messages that the ledger knows in both accounts: it grows by whatever a run has brought.
+    fn known(&self, triangle: &TriangleConfig) -> Result<u64, AgentError> {
+        let mut ledger = self.ledger.borrow_mut();
+        let mut count = 0;
+        for corner in [Corner::Primary, Corner::Standby] {
+            count += ledger.count_messages(&triangle.name, corner.as_str())?;
+        }
+        Ok(count)
     }
 }
 

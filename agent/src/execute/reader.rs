@@ -143,9 +143,9 @@ impl Execution<'_> {
         if let Some(large) = hold.large.take() {
             large.abandon(self).await?;
         }
-        read?;
+        // What came whole before a connection was cut is not asked for again.
         hold.pass_on().await;
-        Ok(())
+        read
     }
 }
 

@@ -529,14 +529,14 @@ impl Execution<'_> {
         {
             let mut rows = Vec::new();
             let tag = link.ask_bodies(&set).await?;
-            loop {
-                match link.next_body(&tag).await? {
-                    BodyEvent::End => break,
-                    BodyEvent::Gone(_) => {}
-                    BodyEvent::Unreadable(uid, reason) => {
+            let read = loop {
+                match link.next_body(&tag).await {
+                    Ok(BodyEvent::End) => break Ok(()),
+                    Ok(BodyEvent::Gone(_)) => {}
+                    Ok(BodyEvent::Unreadable(uid, reason)) => {
                         self.unreadable(Place { uid, ..folder }, reason)?;
                     }
-                    BodyEvent::Body(body) => {
+                    Ok(BodyEvent::Body(body)) => {
                         self.progress.moved();
                         let content = ContentId::of(&body.octets);
                         rows.push(NewRow {
@@ -553,9 +553,12 @@ impl Execution<'_> {
                             member: None,
                         });
                     }
+                    Err(error) => break Err(error),
                 }
-            }
+            };
+            // What came whole before a connection was cut is known.
             self.know(&rows)?;
+            read?;
         }
         Ok(())
     }
@@ -572,14 +575,14 @@ impl Execution<'_> {
         {
             let tag = link.ask_bodies(&set).await?;
             let mut rows = Vec::new();
-            loop {
-                match link.next_body(&tag).await? {
-                    BodyEvent::End => break,
-                    BodyEvent::Gone(_) => {}
-                    BodyEvent::Unreadable(uid, reason) => {
+            let read = loop {
+                match link.next_body(&tag).await {
+                    Ok(BodyEvent::End) => break Ok(()),
+                    Ok(BodyEvent::Gone(_)) => {}
+                    Ok(BodyEvent::Unreadable(uid, reason)) => {
                         self.unreadable(Place { uid, ..folder }, reason)?;
                     }
-                    BodyEvent::Body(body) => {
+                    Ok(BodyEvent::Body(body)) => {
                         self.progress.moved();
                         let size = u32::try_from(body.octets.len()).unwrap_or(u32::MAX);
                         let octets = body.octets;
@@ -601,10 +604,12 @@ impl Execution<'_> {
                             member: None,
                         });
                     }
+                    Err(error) => break Err(error),
                 }
-            }
+            };
             self.store.with(|store| Ok(store.commit()?)).await?;
             self.know(&rows)?;
+            read?;
         }
         Ok(())
     }

@@ -97,6 +97,12 @@ impl ImapError {
         )
     }
 
+    /// Whether the connection ended in the middle: what came whole stands, and another may bring the rest.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        matches!(self.kind, Kind::Cut | Kind::Bye)
+    }
+
     /// Whether the server refuses this folder and may show the others: it lists the folder and does not let it be
     /// opened, as any server does without the right to read (RFC 4314, 4).
     #[must_use]

@@ -142,6 +142,35 @@ fn a_body_that_is_cut_is_not_taken_for_a_message() {
     assert_eq!((said.code, there), (1, 0), "{}", said.stderr);
 }
 
+/// Mirrors where each connection of one side ends after two messages and a bit.
+fn in_small_pieces(primary: Script, standby: Script) -> u64 {
+    let (primary, standby) = (Fake::start(primary).unwrap(), Fake::start(standby).unwrap());
+    let dir = configured(primary.port(), standby.port());
+    let said = agent(dir.path(), &["mirror"]).exits(0);
+    assert!(said.stderr.contains("going on"), "{}", said.stderr);
+    primary.behave();
+    standby.behave();
+    agent(dir.path(), &["once"]).exits(0);
+    assert_eq!(standby.messages("INBOX").len(), 5);
+    said.sent()
+}
+
+#[test]
+fn what_came_whole_before_a_cut_is_not_asked_for_again() {
+    let cut = [Action::AnswerUpTo(500), Action::Close];
+    let cuts = || script().on("BODY.PEEK[]", &cut);
+    assert_eq!(
+        in_small_pieces(cuts(), Script::new()),
+        5
+    );
+    // What the standby holds already is read there to be known.
+    assert_eq!(in_small_pieces(script(), cuts()), 0);
+    // Nothing whole ever comes.
+    let nothing = [Action::AnswerUpTo(150), Action::Close];
+    let (said, there) = against(script().on("BODY.PEEK[]", &nothing));
+    assert_eq!((said.code, there), (1, 0), "{}", said.stderr);
+}
+
 #[test]
 fn a_source_that_turns_bad_is_no_empty_mailbox() {
     // First all is well; then the listing comes up short: nothing may become a tombstone.
