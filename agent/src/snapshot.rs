@@ -267,6 +267,7 @@ pub fn seen(
             None => new.push((folder, name, status)),
         }
     }
+    let first = !new.is_empty() && ledger.triangle(choice.triangle)?.first_mirror_at.is_none();
     for (folder, name, status) in new {
         let name = if seen.folders.contains_key(&name) || seen.closed.contains_key(&name) {
             if corner == Corner::Standby {
@@ -277,9 +278,15 @@ pub fn seen(
         } else {
             name
         };
-        let mailbox = folder.mailbox.as_str();
-        let known =
-            ledger.add_folder(choice.triangle, corner, mailbox, &name, status.uidvalidity)?;
+        let found = if first { status.uidnext } else { 0 };
+        let known = ledger.add_folder(
+            choice.triangle,
+            corner,
+            folder.mailbox.as_str(),
+            &name,
+            status.uidvalidity,
+            found,
+        )?;
         seen.insert(name, known, folder, status);
     }
     for known in known.into_values() {

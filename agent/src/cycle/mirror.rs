@@ -135,13 +135,6 @@ impl Round<'_> {
         let mut stuck = false;
         let mut shown = Vec::new();
         let mut waiting = Waiting::default();
-        let first_run = self
-            .site
-            .ledger
-            .borrow_mut()
-            .triangle(name)?
-            .first_mirror_at
-            .is_none();
         let (mut renames, mut refused) = (0, None);
         for step in 0.. {
             if step >= STEPS + self.source.folders.len().min(renames) {
@@ -182,7 +175,6 @@ impl Round<'_> {
                         &read,
                         &mut self.source_link,
                         &mut self.target_link,
-                        first_run,
                         &self.batches,
                     );
                     self.site.unless_stopped(reading).await?;

@@ -165,7 +165,7 @@ impl Round<'_> {
             mailbox.push_str("=gone");
         }
         Ok(ledger
-            .add_folder(name, Corner::Primary, &mailbox, folder, 0)?
+            .add_folder(name, Corner::Primary, &mailbox, folder, 0, 0)?
             .id)
     }
 }

@@ -223,17 +223,12 @@ impl Round<'_> {
             self.short = !read_within(&mut read, &view, self.left()?.0).is_empty();
         }
         if read != Read::default() {
-            let proved = {
-                let mut ledger = self.site.ledger.borrow_mut();
-                ledger.triangle(&self.triangle.name)?.standby_proved
-            };
             let execution = self.execution();
             execution
                 .read(
                     &read,
                     &mut self.source_link,
                     &mut self.target_link,
-                    !proved,
                     &self.batches,
                 )
                 .await?;

@@ -172,6 +172,7 @@ impl Execution<'_> {
                 mailbox.as_str(),
                 folder,
                 status.uidvalidity,
+                status.uidnext,
             )?,
         };
         self.folders.borrow_mut().insert(
@@ -451,7 +452,6 @@ impl Execution<'_> {
 
     /// Reads messages that a plan could not decide about: the source's into the store, the target's to know
     /// what they are.
-    ///
     /// # Errors
     /// A corner cannot be read or the store not written.
     pub async fn read(
@@ -459,7 +459,6 @@ impl Execution<'_> {
         read: &Read,
         source: &mut Account,
         target: &mut Account,
-        first_run: bool,
         batches: &[Batch],
     ) -> Result<(), AgentError> {
         for (id, uids) in &read.target {
@@ -477,12 +476,13 @@ impl Execution<'_> {
                 generation: folder.known.generation,
                 uid: 0,
             };
-            let origin = if first_run {
-                Origin::Preexisting
-            } else {
-                Origin::Foreign
-            };
-            self.identify(target, at, uids, |content| {
+            self.identify(target, at, uids, |uid, content| {
+                let known = &folder.known;
+                let origin = if known.generation == 1 && uid < known.found_uidnext {
+                    Origin::Preexisting
+                } else {
+                    Origin::Foreign
+                };
                 match ours.iter().position(|c| *c == content) {
                     Some(index) => {
                         ours.swap_remove(index);
@@ -521,7 +521,7 @@ impl Execution<'_> {
         link: &mut Account,
         folder: Place,
         uids: &[u32],
-        mut origin: impl FnMut(ContentId) -> Origin,
+        mut origin: impl FnMut(u32, ContentId) -> Origin,
     ) -> Result<(), AgentError> {
         for set in uids
             .chunks(link.endpoint().meter.at_once(200))
@@ -549,7 +549,7 @@ impl Execution<'_> {
                             date: body.date,
                             flags: body.flags,
                             verified_at: Some(clock::now_s()),
-                            origin: origin(content),
+                            origin: origin(body.uid, content),
                             member: None,
                         });
                     }

@@ -114,10 +114,7 @@ impl Ledger {
                 .set(repair::reported.eq(true))
                 .execute(db)?;
             diesel::update(triangle::table.find(name))
-                .set((
-                    triangle::last_tx_at.eq(tx_at),
-                    triangle::standby_proved.eq(true),
-                ))
+                .set(triangle::last_tx_at.eq(tx_at))
                 .execute(db)?;
             Ok(())
         })

@@ -27,15 +27,18 @@ pub struct KnownFolder {
     pub highestmodseq: Option<u64>,
     /// Messages at that time.
     pub messages: u32,
+    /// UIDNEXT of a standby's folder when the first mirror met it: what lies below was there before the triangle.
+    pub found_uidnext: u32,
 }
 
 /// Where a folder stood: UIDNEXT, HIGHESTMODSEQ, messages.
 pub type Stood = (u32, Option<u64>, u32);
 
-type Tuple = (i64, String, String, i64, i32, i64, Option<i64>, i64);
+type Tuple = (i64, String, String, i64, i32, i64, Option<i64>, i64, i64);
 
 fn known(tuple: Tuple) -> Result<KnownFolder> {
-    let (id, mailbox, logical, uidvalidity, generation, uidnext, highestmodseq, messages) = tuple;
+    let (id, mailbox, logical, uidvalidity, generation, uidnext, highestmodseq, messages, found) =
+        tuple;
     Ok(KnownFolder {
         id: FolderId(id),
         mailbox,
@@ -45,6 +48,7 @@ fn known(tuple: Tuple) -> Result<KnownFolder> {
         uidnext: unsigned(uidnext)?,
         highestmodseq: highestmodseq.and_then(|v| u64::try_from(v).ok()),
         messages: unsigned(messages)?,
+        found_uidnext: unsigned(found)?,
     })
 }
 
@@ -89,6 +93,7 @@ impl Ledger {
                 folder::uidnext,
                 folder::highestmodseq,
                 folder::messages,
+                folder::found_uidnext,
             ))
             .into_boxed();
         if let Some(mailbox) = mailbox {
@@ -98,7 +103,7 @@ impl Ledger {
         rows.into_iter().map(known).collect()
     }
 
-    /// Notes a folder that was not known.
+    /// Notes a folder that was not known, with its [`KnownFolder::found_uidnext`].
     ///
     /// # Errors
     /// The ledger cannot be written.
@@ -109,6 +114,7 @@ impl Ledger {
         mailbox: &str,
         logical: &LogicalFolder,
         uidvalidity: u32,
+        found_uidnext: u32,
     ) -> Result<KnownFolder> {
         let id: i64 = self.transact_lightly(|db| {
             Ok(diesel::insert_into(folder::table)
@@ -121,6 +127,7 @@ impl Ledger {
                     folder::generation.eq(1),
                     folder::uidnext.eq(0),
                     folder::messages.eq(0),
+                    folder::found_uidnext.eq(i64::from(found_uidnext)),
                 ))
                 .returning(folder::id)
                 .get_result(db)?)
@@ -134,6 +141,7 @@ impl Ledger {
             uidnext: 0,
             highestmodseq: None,
             messages: 0,
+            found_uidnext,
         })
     }
 

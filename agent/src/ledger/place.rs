@@ -83,10 +83,7 @@ fn forget_standby(db: &mut SqliteConnection, name: &str) -> Result<()> {
         .execute(db)?;
     diesel::delete(folders(Corner::Standby)).execute(db)?;
     diesel::update(triangle::table.find(name))
-        .set((
-            triangle::first_mirror_at.eq(None::<i64>),
-            triangle::standby_proved.eq(false),
-        ))
+        .set(triangle::first_mirror_at.eq(None::<i64>))
         .execute(db)?;
     Ok(())
 }

@@ -20,8 +20,6 @@ pub struct TriangleState {
     pub first_mirror_at: Option<i64>,
     /// When it was last proved.
     pub last_tx_at: Option<i64>,
-    /// Whether a Tx has looked at the standby where it is now.
-    pub standby_proved: bool,
     /// Counts failovers and returns.
     pub epoch: u32,
 }
@@ -394,19 +392,17 @@ impl Ledger {
             .values((triangle::name.eq(name), triangle::epoch.eq(0)))
             .on_conflict_do_nothing()
             .execute(&mut self.db)?;
-        let (first_mirror_at, last_tx_at, standby_proved, epoch) = triangle::table
+        let (first_mirror_at, last_tx_at, epoch) = triangle::table
             .find(name)
             .select((
                 triangle::first_mirror_at,
                 triangle::last_tx_at,
-                triangle::standby_proved,
                 triangle::epoch,
             ))
-            .first::<(Option<i64>, Option<i64>, bool, i32)>(&mut self.db)?;
+            .first::<(Option<i64>, Option<i64>, i32)>(&mut self.db)?;
         Ok(TriangleState {
             first_mirror_at,
             last_tx_at,
-            standby_proved,
             epoch: generation_of(epoch)?,
         })
     }

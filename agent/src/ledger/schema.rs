@@ -9,7 +9,6 @@ diesel::table! {
         epoch -> Integer,
         store_mark -> Nullable<Binary>,
         standby_place -> Nullable<Text>,
-        standby_proved -> Bool,
     }
 }
 
@@ -32,6 +31,7 @@ diesel::table! {
         uidnext -> BigInt,
         highestmodseq -> Nullable<BigInt>,
         messages -> BigInt,
+        found_uidnext -> BigInt,
     }
 }
 

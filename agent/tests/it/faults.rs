@@ -159,10 +159,7 @@ fn in_small_pieces(primary: Script, standby: Script) -> u64 {
 fn what_came_whole_before_a_cut_is_not_asked_for_again() {
     let cut = [Action::AnswerUpTo(500), Action::Close];
     let cuts = || script().on("BODY.PEEK[]", &cut);
-    assert_eq!(
-        in_small_pieces(cuts(), Script::new()),
-        5
-    );
+    assert_eq!(in_small_pieces(cuts(), Script::new()), 5);
     // What the standby holds already is read there to be known.
     assert_eq!(in_small_pieces(script(), cuts()), 0);
     // Nothing whole ever comes.

@@ -8,7 +8,7 @@ use maildreieck_api_spec::vocabulary::Corner;
 use xtask::lab::corpus::{Corpus, Place};
 use xtask::lab::dovecot::{Format, Options};
 
-use super::site::{Site, USER};
+use super::site::{Site, USER, agent, configured, fill};
 
 #[test]
 fn hostile_mail_arrives_identical() {
@@ -110,6 +110,24 @@ fn what_the_standby_holds_already_is_adopted() {
     let said = site.once().exits(0);
     assert_eq!(said.sent(), 0);
     site.assert_equal();
+}
+
+#[test]
+fn what_comes_while_the_first_mirror_runs_was_not_there_before() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 3);
+    fill(&mut site.standby(), "INBOX", 10, 1);
+    // An agent with another data folder and the same accounts: neither can know of the other.
+    let other = configured(site.primary.imap_port(), site.standby.imap_port());
+    site.held_at("looked", || {
+        assert_eq!(agent(other.path(), &["once"]).exits(0).sent(), 3);
+    });
+    for said in [site.once(), agent(other.path(), &["once"])] {
+        let duplicate = "duplicate standby";
+        let expected = ["(preexisting standby)", duplicate, duplicate, duplicate];
+        assert_eq!(said.classes(), expected, "{}", said.json);
+        assert_eq!(said.code, 3);
+    }
 }
 
 #[test]

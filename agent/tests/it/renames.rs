@@ -1,33 +1,7 @@
 //! Folders that are renamed while a run goes on: at each point where it matters, whatever the run made of it the next
 //! ones put right.
 
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
-use std::process::Stdio;
-
-use super::site::{Site, command};
-
-/// Runs the mirror, holds it the `nth` time it comes by a point, and lets it go on when `meanwhile` has been done.
-fn held_at(site: &Site, point: &str, meanwhile: impl FnOnce()) {
-    let mut run = command(site.dir.path(), &["mirror"])
-        .env("MAILDREIECK_STOP_AT", point)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let pid = Pid::from_raw(i32::try_from(run.id()).unwrap());
-    let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
-    assert_eq!(
-        stopped,
-        WaitStatus::Stopped(pid, Signal::SIGSTOP),
-        "{point}"
-    );
-    meanwhile();
-    kill(pid, Signal::SIGCONT).unwrap();
-    run.wait().unwrap();
-}
+use super::site::Site;
 
 /// A parent and a folder below it, mirrored and renamed; renamed again while the run that follows is at `point`.
 fn renamed_twice(point: &str) {
@@ -41,7 +15,7 @@ fn renamed_twice(point: &str) {
     site.fill("Teil.Unter", 50, 30);
     site.once().exits(0);
     primary.rename("Teil", "Teila").unwrap();
-    held_at(&site, point, || primary.rename("Teila", "Teilb").unwrap());
+    site.held_at(point, || primary.rename("Teila", "Teilb").unwrap());
     let said = site.once();
     assert_eq!(said.classes(), [""; 0], "{point}");
     assert_eq!((said.code, said.sent()), (0, 0), "{point}");

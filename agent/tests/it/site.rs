@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use maildreieck_api_spec::certificate::Certificate;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use serde_json::Value;
 use xtask::lab::dovecot::{Dovecot, Options, PASSWORD};
 use xtask::lab::judge::{Account, Judge};
@@ -259,6 +262,27 @@ impl Site {
             .stderr(Stdio::null())
             .spawn()
             .unwrap()
+    }
+
+    /// Runs the mirror, holds it the `nth` time it comes by a point, and lets it go on when `meanwhile` has been done.
+    pub fn held_at(&self, point: &str, meanwhile: impl FnOnce()) {
+        let mut run = command(self.dir.path(), &["mirror"])
+            .env("MAILDREIECK_STOP_AT", point)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(i32::try_from(run.id()).unwrap());
+        let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert_eq!(
+            stopped,
+            WaitStatus::Stopped(pid, Signal::SIGSTOP),
+            "{point}"
+        );
+        meanwhile();
+        kill(pid, Signal::SIGCONT).unwrap();
+        run.wait().unwrap();
     }
 
     /// Puts so many small messages into a folder of the primary.
