@@ -68,7 +68,7 @@ pub enum Command {
         /// This triangle alone.
         #[arg(long, value_name = "NAME")]
         triangle: Option<String>,
-        /// Show what would be done.
+        /// Show what would be done; the exit code is that of a run.
         #[arg(long)]
         dry_run: bool,
     },

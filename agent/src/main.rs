@@ -48,8 +48,20 @@ fn share_one_heap() {
 #[cfg(not(target_env = "gnu"))]
 fn share_one_heap() {}
 
+/// Has a write beyond the size that the system allows a file fail like any other, not kill the program.
+#[expect(
+    unsafe_code,
+    reason = "how a signal is met is set by an unsafe call; called before there is a second thread"
+)]
+fn meet_size_limits() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: it is ignored; no handler runs.
+    let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+}
+
 fn main() -> ExitCode {
     share_one_heap();
+    meet_size_limits();
     // What SQLite and others write beside our files is nobody else's business either.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let cli = Cli::parse();
@@ -131,7 +143,8 @@ impl<E: std::error::Error> From<E> for Failed {
 fn fail(common: &Common, text: &impl std::fmt::Display, code: u8) -> ExitCode {
     eprintln!("maildreieck-agent: {text}");
     if common.json {
-        say(
+        // It has been said on standard error.
+        let _ = say(
             common,
             &serde_json::json!({ "error": { "message": text.to_string() } }),
             String::new,
@@ -253,7 +266,7 @@ async fn cycle(
         document.triangles.push(report);
     }
     let language = terminal::language(common.lang.map(Into::into));
-    say(common, &document, || terminal::text(&document, language));
+    say(common, &document, || terminal::text(&document, language))?;
     Ok(document.exit_code())
 }
 
@@ -294,15 +307,28 @@ async fn once(
 }
 
 /// One JSON document, or text.
-fn say(common: &Common, document: &impl Serialize, text: impl FnOnce() -> String) {
-    use std::io::Write as _;
+fn say(
+    common: &Common,
+    document: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failed> {
+    use std::io::{ErrorKind, Write as _};
     let text = if common.json {
-        serde_json::to_string(document).unwrap_or_default()
+        serde_json::to_string(document)?
     } else {
         text()
     };
-    // A reader that has gone away is no failure of the work.
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    let mut out = std::io::stdout();
+    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+        // A reader that has gone away is no failure of the work.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failed {
+            text: format!(
+                "standard output cannot be written, and what was to be said is lost; the work is done: {error}"
+            ),
+            code: 1,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn confirm(config: &Config, common: &Common, triangle: &str, halt: &str) -> Result<u8, Failed> {
@@ -327,7 +353,7 @@ fn confirm(config: &Config, common: &Common, triangle: &str, halt: &str) -> Resu
         common,
         &serde_json::json!({ "triangle": triangle, "halt": halt, "confirmed": true }),
         || format!("{triangle}: released {halt}; the next mirror run carries out exactly this"),
-    );
+    )?;
     Ok(0)
 }
 
@@ -367,7 +393,7 @@ async fn enrol(
             enrolled.signing_key_sha256,
             enrolled.sealing_key_sha256
         )
-    });
+    })?;
     Ok(0)
 }
 
@@ -394,7 +420,7 @@ fn verify_all(
     let (keys, server_keys) = (keys(key)?, keys(server_key)?);
     let files = verify::files(certificates).map_err(|(path, e)| unusable(&path, &e))?;
     let verified = verify::check(&files, &keys, &server_keys);
-    say(common, &verified, || verified.to_string());
+    say(common, &verified, || verified.to_string())?;
     Ok(u8::from(!verified.sound))
 }
 
@@ -443,7 +469,7 @@ fn export_mail(
             exported.differing.len(),
             exported.manifest.display()
         )
-    });
+    })?;
     Ok(u8::from(!exported.is_complete()))
 }
 
@@ -459,7 +485,7 @@ fn store_work(config: &Config, common: &Common, work: StoreWork) -> Result<u8, F
             let ledger = ledger.exists().then(|| Ledger::open(&ledger));
             let names = config.triangles.iter().map(|t| t.name.as_str());
             let checked = Checked::new(report?, &store, names, ledger.and_then(Result::ok))?;
-            say(common, &checked, || checked.to_string());
+            say(common, &checked, || checked.to_string())?;
             Ok(if checked.report.is_good() { 0 } else { 3 })
         }
         StoreWork::RebuildIndex => {
@@ -469,7 +495,7 @@ fn store_work(config: &Config, common: &Common, work: StoreWork) -> Result<u8, F
             });
             progress.end();
             let recovery = recovery?;
-            say(common, &recovery, || recovery.to_string());
+            say(common, &recovery, || recovery.to_string())?;
             Ok(if recovery.is_whole() { 0 } else { 3 })
         }
         StoreWork::Stats => {
@@ -487,7 +513,7 @@ fn store_work(config: &Config, common: &Common, work: StoreWork) -> Result<u8, F
                     stats.segments,
                     stats.index_bytes
                 )
-            });
+            })?;
             Ok(0)
         }
     }

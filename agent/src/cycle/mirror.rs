@@ -213,6 +213,8 @@ impl Round<'_> {
                     let (source, target) = self.left()?;
                     waiting = within(&mut plan, source, target, &self.room);
                     if dry_run {
+                        mirrored.halt = self.note_halt(&plan)?;
+                        mirrored.pending = self.pending(waiting)?;
                         plan.renames = behind;
                         mirrored.dry_run = Some(plan);
                         return Ok(mirrored);

@@ -151,6 +151,8 @@ pub struct Coverage {
     pub content_verified_now: u64,
     /// The oldest of the last verifications; none while a message has none.
     pub oldest_proof: Option<DateTime<Utc>>,
+    /// Whether the primary's budget of bytes a day ended reading back: the rest is read by later proofs.
+    pub budget_ended: bool,
 }
 
 /// What the guard holds back.
@@ -237,7 +239,10 @@ impl TriangleReport {
             .chain(std::iter::repeat_with(Head::default));
         let named = proof.differences.iter().zip(heads);
         self.discrepancies = Some(named.map(discrepancy).collect());
-        let coverage = coverage(certificate);
+        let coverage = Coverage {
+            budget_ended: proof.budget_ended,
+            ..coverage(certificate)
+        };
         self.unseen_at_this_depth = Some(unseen(certificate, &coverage));
         self.coverage = Some(coverage);
         // A proof that follows a mirror looked at both accounts again.
@@ -270,6 +275,7 @@ fn coverage(certificate: &Certificate) -> Coverage {
         content_verified: coverage().map(|c| c.content_verified).sum(),
         content_verified_now: coverage().map(|c| c.content_verified_now).sum(),
         oldest_proof: oldest.and_then(|times| times.into_iter().min()),
+        budget_ended: false,
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Proof {
     pub refused: Vec<RefusedFolder>,
     /// Repairs since the last Tx.
     pub repairs: Vec<RepairRow>,
+    /// Whether the primary's budget of bytes a day ended reading back.
+    pub budget_ended: bool,
     /// What may leave the site.
     pub certificate: Certificate,
 }

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use maildreieck_api_spec::vocabulary::{Corner, Language};
+use maildreieck_api_spec::vocabulary::{Corner, Depth, Language};
 
 use super::document::{Discrepancy, Document, TriangleReport, Unseen};
 use super::head::harmless;
@@ -410,8 +410,11 @@ impl Out {
         let (Some(depth), Some(coverage)) = (t.depth, &t.coverage) else {
             return;
         };
-        self.say(&format!("depth-{}", depth.as_str()), &[]);
         let (now, all) = (coverage.content_verified_now, coverage.messages);
+        match depth {
+            Depth::Content if now < all => self.say("depth-content-in-part", &[]),
+            _ => self.say(&format!("depth-{}", depth.as_str()), &[]),
+        }
         let (read, of) = (w.count(now), w.count(all));
         self.say("coverage", &[("now", &read), ("messages", &of)]);
         let unread = w.count(all.saturating_sub(now));
@@ -428,6 +431,9 @@ impl Out {
         let unseen: Vec<String> = unseen.collect();
         if !unseen.is_empty() {
             self.say("unseen", &[("list", &unseen.join(", "))]);
+        }
+        if coverage.budget_ended {
+            self.say("budget-ended", &[]);
         }
         if let Some(at) = coverage.oldest_proof {
             self.say("oldest", &[("at", &w.instant(at))]);

@@ -79,6 +79,7 @@ fn document() -> Document {
             content_verified: 3_000,
             content_verified_now: 100,
             oldest_proof: Some(at(-86_400)),
+            budget_ended: false,
         }),
         ..TriangleReport::default()
     };
@@ -214,6 +215,22 @@ fn each_contrast_is_said() {
             "Hauptkonto: 1.000 Nachrichten, 2 Bytes; Zweitkonto: 3 Nachrichten, 4.000 Bytes",
         ],
     );
+}
+
+#[test]
+fn what_was_read_in_part_is_not_said_to_be_read() {
+    let mut document = document();
+    let triangle = &mut document.triangles[0];
+    triangle.depth = Some(Depth::Content);
+    let coverage = triangle.coverage.as_mut().unwrap();
+    coverage.budget_ended = true;
+    let said = text(&document, Language::En);
+    assert!(!said.contains("every octet"), "{said}");
+    assert!(said.contains("octets only in part") && said.contains("budget of bytes a day"));
+    let coverage = document.triangles[0].coverage.as_mut().unwrap();
+    (coverage.content_verified_now, coverage.budget_ended) = (coverage.messages, false);
+    let said = text(&document, Language::En);
+    assert!(said.contains("every octet") && !said.contains("budget"));
 }
 
 #[test]

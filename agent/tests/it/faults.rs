@@ -403,6 +403,43 @@ fn options_may_stand_anywhere_and_what_is_exposed_is_said_once() {
 }
 
 #[test]
+fn what_cannot_be_said_is_no_success() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 1);
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let run = command(site.dir.path(), &["once"])
+        .stdin(Stdio::null())
+        .stdout(full)
+        .output()
+        .unwrap();
+    let words = ["standard output", "No space left"];
+    check(said(run), 1, &words);
+    site.assert_equal();
+}
+
+#[test]
+fn a_limit_of_the_size_of_files_is_an_error_like_another() {
+    let site = Site::new();
+    let mut random = vec![0_u8; 100_000];
+    getrandom::fill(&mut random).unwrap();
+    random.iter_mut().for_each(|octet| *octet = *octet % 94 + 33);
+    for number in 0..15 {
+        let body = [b"Subject: x\r\n\r\n", &random[number..], b"\r\n"].concat();
+        site.primary().append("INBOX", &[], 0, &body).unwrap();
+    }
+    let agent = command(site.dir.path(), &["mirror"]);
+    let run = Command::new("prlimit")
+        .arg("--fsize=1000000")
+        .arg(agent.get_program())
+        .args(agent.get_args())
+        .output()
+        .unwrap();
+    check(said(run), 1, &["File too large"]);
+    assert_eq!(site.once().exits(0).classes(), [""; 0]);
+    site.assert_equal();
+}
+
+#[test]
 fn what_is_no_imap_server_is_named_by_its_first_line() {
     for (greeting, words) in [
         (

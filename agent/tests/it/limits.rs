@@ -34,6 +34,8 @@ fn a_budget_lets_the_newest_mail_pass_first_and_the_rest_is_pending() {
         site.fill("Akten", 30, 20);
         assert_eq!(site.primary().account().unwrap().bytes(), 40 * MESSAGE);
         limit(&site, corner, 25);
+        let shown = site.agent(&["mirror", "--dry-run"]).exits(3);
+        assert_eq!(shown.triangle()["pending"]["messages"], 15);
         let began = clock::now();
         let said = site.agent(&["mirror"]).exits(3);
         assert_eq!(said.sent(), 25);

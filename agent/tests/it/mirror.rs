@@ -495,8 +495,10 @@ fn the_guard_holds_back_and_new_mail_still_flows() {
     let uids = Site::uids(&mut primary, "INBOX");
     primary.delete("INBOX", &uids[..30]).unwrap();
     site.fill("INBOX", 50, 2);
+    let shown = site.agent(&["mirror", "--dry-run"]).exits(4);
     let said = site.agent(&["mirror"]).exits(4);
     assert_eq!(said.sent(), 2);
+    assert_eq!(shown.triangle()["halt"], said.triangle()["halt"]);
     assert_eq!(site.standby().messages("INBOX").unwrap().len(), 42);
     let halt = said.triangle()["halt"]["id"].as_str().unwrap().to_owned();
     assert_eq!(

@@ -126,6 +126,7 @@ impl Round<'_> {
             differences,
             refused: self.refused(),
             repairs,
+            budget_ended: proved.broken_off,
             certificate,
         })
     }
