@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use xtask::lab::dovecot::{Dovecot, Options};
-use xtask::lab::fake::{Action, Fake, Script};
+use xtask::lab::fake::{Action, Fake, FakeMessage, Script};
 use xtask::lab::judge::Judge;
 
 use super::site::{Said, USER, agent, configured};
@@ -151,6 +151,22 @@ fn a_cut_while_folders_are_made_loses_and_doubles_nothing() {
             }
         }
     });
+}
+
+#[test]
+fn flags_that_a_cut_kept_from_the_standby_are_no_repair() {
+    let pair = pair(Script::new().once("UID STORE", &[Action::Close]));
+    pair.once().exits(0);
+    let mut judge = pair.judge();
+    judge
+        .store("Akten", &[1], "+FLAGS", &["\\Flagged"])
+        .unwrap();
+    let said = pair.once().exits(0);
+    assert!(said.stderr.contains("going on"), "{}", said.stderr);
+    assert_eq!(said.repairs(), [""; 0]);
+    let flags = |message: &FakeMessage| message.flags.clone();
+    let there = pair.standby.messages("Akten");
+    assert_eq!(there.first().map(flags), Some(vec!["\\Flagged".to_owned()]));
 }
 
 #[test]

@@ -422,7 +422,9 @@ fn a_limit_of_the_size_of_files_is_an_error_like_another() {
     let site = Site::new();
     let mut random = vec![0_u8; 100_000];
     getrandom::fill(&mut random).unwrap();
-    random.iter_mut().for_each(|octet| *octet = *octet % 94 + 33);
+    random
+        .iter_mut()
+        .for_each(|octet| *octet = *octet % 94 + 33);
     for number in 0..15 {
         let body = [b"Subject: x\r\n\r\n", &random[number..], b"\r\n"].concat();
         site.primary().append("INBOX", &[], 0, &body).unwrap();

@@ -194,7 +194,10 @@ impl<'a> FolderPlan<'a, '_> {
                 // The right copy is put beside it.
                 return Some(lacking(Some((copy, Class::Altered))));
             }
-            if known.is_some_and(|known| !known.flags.same(&there.flags)) {
+            let wanted = self.sendable(&shown.flags);
+            if there.flags.same(&wanted)
+                && known.is_some_and(|known| !known.flags.same(&there.flags))
+            {
                 self.plan.records.push(Record::TargetFlags {
                     target: copy,
                     flags: there.flags.clone(),
@@ -203,7 +206,10 @@ impl<'a> FolderPlan<'a, '_> {
             if known.is_some_and(|known| known.origin == Origin::Strayed) {
                 self.plan.records.push(Record::Placed { copy });
             }
-            let repair = row.flags.same(&shown.flags);
+            // What was right and is not is a repair, and no change that a run has noted and not carried out. What is
+            // wrong is noted when it is right again: until then the next run has to know it for a repair.
+            let was_right = known.is_some_and(|known| known.flags.same(&wanted));
+            let repair = was_right && row.flags.same(&shown.flags);
             self.flags(target.folder, &shown.flags, there, repair);
             return None;
         }

@@ -639,12 +639,10 @@ fn the_source_wins_over_flags() {
         &[
             "source flags INBOX:1 \"\\\\Seen work\"
              source flags INBOX:2 \"\\\\Seen work\"
-             target flags INBOX:3 \"\\\\Flagged\"
              flags INBOX [1, 2] +\\Seen work
              flags INBOX [3] -\\Flagged repair",
             "target flags INBOX:1 \"\\\\Seen work\"
-             target flags INBOX:2 \"\\\\Seen work\"
-             target flags INBOX:3 \"\"",
+             target flags INBOX:2 \"\\\\Seen work\"",
             "nothing",
         ],
     );
@@ -655,12 +653,30 @@ fn the_source_wins_over_flags() {
         &[
             "source flags INBOX:1 \"WORK\"
              flags INBOX [1] -\\Seen work
-             flags INBOX [2] -work repair",
+             flags INBOX [2] -work",
             "target flags INBOX:1 \"\"
              target flags INBOX:2 \"\\\\Seen\"",
             "nothing",
         ],
     );
+}
+
+#[test]
+fn a_cut_off_change_is_no_repair_and_a_cut_off_repair_is_one() {
+    for cut_after in [1, 2] {
+        let mut w = mirrored(&["a", "b"]);
+        w.source.mark("INBOX", 1, "\\Seen");
+        w.target.mark("INBOX", 2, "\\Flagged");
+        let next = w.next();
+        assert!(w.carry_out(&next, &mut world::Budget(cut_after)).is_err());
+        let set = [
+            "flags INBOX [1] +\\Seen",
+            "target flags INBOX:1 \"\\\\Seen\"",
+        ];
+        let rest = format!("{}\nflags INBOX [2] -\\Flagged repair", set[cut_after - 1]);
+        steps(&mut w, &[&rest]);
+        w.settle();
+    }
 }
 
 #[test]
