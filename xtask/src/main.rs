@@ -47,7 +47,7 @@ enum Task {
         #[arg(long)]
         full: bool,
         /// Who takes part.
-        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Contestant::Ours, Contestant::InterImap, Contestant::Mbsync])]
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Contestant::Ours, Contestant::InterImap, Contestant::Mbsync, Contestant::Floor])]
         only: Vec<Contestant>,
         /// Only scenarios whose name contains this, such as "40 ms".
         #[arg(long, default_value = "")]
@@ -61,6 +61,18 @@ enum Task {
         /// The program and its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
+    },
+    /// Copy an account and nothing else (used by bench).
+    #[command(hide = true)]
+    Copy {
+        /// The source's loopback port.
+        source: u16,
+        /// Its user.
+        source_user: String,
+        /// The target's loopback port.
+        target: u16,
+        /// Its user.
+        target_user: String,
     },
     /// Start a Dovecot to try things by hand; it ends with standard input.
     Lab {
@@ -98,6 +110,13 @@ fn main() -> ExitCode {
         Task::Measure { figures, words } => {
             task::bench::child(&figures, &words).map(|()| ExitCode::SUCCESS)
         }
+        Task::Copy {
+            source,
+            source_user,
+            target,
+            target_user,
+        } => task::bench::copy(source, &source_user, target, &target_user)
+            .map(|()| ExitCode::SUCCESS),
         Task::Lab {
             german,
             messages,

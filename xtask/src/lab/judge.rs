@@ -4,7 +4,7 @@
 //! included, is an error. It also does what a user's mail client would do: append, flag, move, delete.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
@@ -207,29 +207,8 @@ impl Judge {
         Ok(false)
     }
 
-    /// One response with its literals, without the final CRLF.
     fn response(&mut self) -> Result<Vec<u8>> {
-        let mut out = Vec::new();
-        loop {
-            let start = out.len();
-            self.stream.read_until(b'\n', &mut out)?;
-            if !out.ends_with(b"\r\n") {
-                bail!("the connection was cut");
-            }
-            match out.get(start..).and_then(literal_length) {
-                Some(length) => {
-                    let before = out.len();
-                    (&mut self.stream).take(length).read_to_end(&mut out)?;
-                    if u64::try_from(out.len() - before)? != length {
-                        bail!("the connection was cut in a literal");
-                    }
-                }
-                None => {
-                    out.truncate(out.len() - 2);
-                    return Ok(out);
-                }
-            }
-        }
+        response(&mut self.stream)
     }
 
     /// All folders.
@@ -656,7 +635,33 @@ fn parse_values(rest: &mut &[u8], depth: u32) -> Result<Vec<Value>> {
 }
 
 /// The length if the line ends in `{n}` CRLF.
-fn literal_length(line: &[u8]) -> Option<u64> {
+/// One response with its literals, without the final CRLF.
+pub(crate) fn response(stream: &mut impl BufRead) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    loop {
+        let start = out.len();
+        stream.read_until(b'\n', &mut out)?;
+        if !out.ends_with(b"\r\n") {
+            bail!("the connection was cut");
+        }
+        match out.get(start..).and_then(literal_length) {
+            Some(length) => {
+                let before = out.len();
+                stream.take(length).read_to_end(&mut out)?;
+                if u64::try_from(out.len() - before)? != length {
+                    bail!("the connection was cut in a literal");
+                }
+            }
+            None => {
+                out.truncate(out.len() - 2);
+                return Ok(out);
+            }
+        }
+    }
+}
+
+/// The length of the literal that a line announces.
+pub(crate) fn literal_length(line: &[u8]) -> Option<u64> {
     let inner = line.strip_suffix(b"}\r\n")?;
     let start = inner.iter().rposition(|byte| *byte == b'{')? + 1;
     std::str::from_utf8(inner.get(start..)?).ok()?.parse().ok()
