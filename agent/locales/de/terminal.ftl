@@ -60,6 +60,7 @@ class-pending = noch zu kopieren
 held-back = ANGEHALTEN vom Wächter: { $messages } von { $of } Nachrichten sind verschwunden oder müssten nachgetragen werden. Neue Post läuft weiter.
 release = Falls das so gewollt ist: { $command }
 not-looked-at = NICHT ANGESEHEN: „{ $folder }“ ({ $corner }); der Server nennt den Ordner und öffnet ihn nicht: { $detail }
+unread = NICHT LESBAR: UID { $uid } in „{ $folder }“ ({ $corner }): { $detail }
 full = VOLL: { $corner } hat keinen Platz für { $messages } Nachrichten, { $bytes } Bytes. Es fehlen { $lacks }. Schaffen Sie dort Platz oder erhöhen Sie die Quota; der nächste Lauf macht weiter.
 lacks-bytes = { $bytes } Bytes
 lacks-messages = { $messages } Nachrichten

@@ -60,6 +60,7 @@ class-pending = still to be copied
 held-back = HELD BACK by the guard: { $messages } of { $of } messages vanished or need putting back. New mail still flows.
 release = If this is meant: { $command }
 not-looked-at = NOT LOOKED AT: '{ $folder }' in { $corner }, which its server lists and does not open: { $detail }
+unread = NOT READABLE: UID { $uid } of '{ $folder }' in { $corner }: { $detail }
 full = FULL: { $corner } has no room for { $messages } messages, { $bytes } bytes. It lacks { $lacks }. Make room there or raise its quota; the next run goes on.
 lacks-bytes = { $bytes } bytes
 lacks-messages = { $messages } messages

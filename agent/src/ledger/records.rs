@@ -40,6 +40,7 @@ type LinkTuple = (Option<Vec<u8>>, Option<i64>, Option<i32>, Option<i64>, i32);
 
 /// Hands a row's place in the store and its copy on to another row and deletes it.
 fn transfer(db: &mut SqliteConnection, from: Place, to: Place) -> Result<()> {
+    // Not `first`: its LIMIT is bound, and SQLite prepares such a statement anew at each use.
     let found: Option<LinkTuple> = message::table
         .find(key(from))
         .select((
@@ -49,7 +50,7 @@ fn transfer(db: &mut SqliteConnection, from: Place, to: Place) -> Result<()> {
             message::copy_uid,
             message::put_backs,
         ))
-        .first(db)
+        .get_result(db)
         .optional()?;
     if let Some((member, copy_folder, copy_generation, copy_uid, put_backs)) = found {
         diesel::update(message::table.find(key(to)))
@@ -100,7 +101,7 @@ fn bury(
             message::copy_generation,
             message::copy_uid,
         ))
-        .first(db)
+        .get_result(db)
         .optional()?;
     let Some((content, size, date, flags, member, copy_folder, copy_generation, copy_uid)) = found
     else {
@@ -111,7 +112,7 @@ fn bury(
         None => folder::table
             .find(source.folder.0)
             .select(folder::logical)
-            .first(db)?,
+            .get_result(db)?,
     };
     let copy = match copy {
         Some(copy) => Some(copy),
@@ -153,7 +154,7 @@ fn apply_one(
             let origin: Option<i32> = message::table
                 .find(key(*from))
                 .select(message::origin)
-                .first(db)
+                .get_result(db)
                 .optional()?;
             if let Some(origin) = origin {
                 diesel::update(message::table.find(key(*to)))
@@ -192,7 +193,7 @@ fn apply_one(
             let member: Option<Vec<u8>> = tombstone::table
                 .find(tombstone)
                 .select(tombstone::member)
-                .first(db)
+                .get_result(db)
                 .optional()?;
             if let Some(member) = member {
                 diesel::update(message::table.find(key(*source)))
@@ -422,7 +423,7 @@ impl Ledger {
                         message::date,
                         message::flags,
                     ))
-                    .first(db)
+                    .get_result(db)
                     .optional()?;
                 diesel::delete(message::table.find(key(*from))).execute(db)?;
                 if let (Some(to), Some((content, size, date, flags))) = (to, row) {

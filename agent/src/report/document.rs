@@ -13,7 +13,7 @@ use crate::ledger::Halt;
 use crate::plan::mirror::Plan;
 use crate::plan::reconcile::{Contrast, Difference};
 
-use super::{Head, Mirrored, Pending, Proof, RefusedFolder};
+use super::{Head, Mirrored, Pending, Proof, RefusedFolder, UnreadMessage};
 
 /// What a command says of all its triangles.
 #[derive(Debug, Default, Serialize)]
@@ -64,6 +64,9 @@ pub struct TriangleReport {
     /// Folders that a server lists and refuses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused_folders: Vec<RefusedFolder>,
+    /// Messages that could not be read back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread_messages: Vec<UnreadMessage>,
     /// What may leave the site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
@@ -247,6 +250,7 @@ impl TriangleReport {
         self.coverage = Some(coverage);
         // A proof that follows a mirror looked at both accounts again.
         self.refused_folders.clone_from(&proof.refused);
+        self.unread_messages.clone_from(&proof.unread);
         self.certificate = Some(certificate.clone());
     }
 

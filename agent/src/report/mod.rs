@@ -14,4 +14,4 @@ pub mod verify;
 mod words;
 
 pub use head::Head;
-pub use outcome::{Full, Mirrored, Pending, Proof, RefusedFolder};
+pub use outcome::{Full, Mirrored, Pending, Proof, RefusedFolder, UnreadMessage};

@@ -70,6 +70,19 @@ pub struct RefusedFolder {
     pub detail: String,
 }
 
+/// A message that a server lists and does not give when it is read back: its corner is not whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnreadMessage {
+    /// In which account.
+    pub corner: Corner,
+    /// In which folder.
+    pub folder: String,
+    /// Its UID there.
+    pub uid: u32,
+    /// Why, in words.
+    pub detail: String,
+}
+
 /// What a Tx proved.
 #[derive(Debug, Clone)]
 pub struct Proof {
@@ -81,6 +94,8 @@ pub struct Proof {
     pub differences: Vec<Difference>,
     /// Folders that could not be compared.
     pub refused: Vec<RefusedFolder>,
+    /// Messages that could not be read back.
+    pub unread: Vec<UnreadMessage>,
     /// Repairs since the last Tx.
     pub repairs: Vec<RepairRow>,
     /// Whether the primary's budget of bytes a day ended reading back.

@@ -141,6 +141,22 @@ impl Out {
                 ],
             );
         }
+        for unread in &t.unread_messages {
+            let (folder, detail) = (
+                harmless(&unread.folder, WIDE),
+                harmless(&unread.detail, SAID),
+            );
+            let (corner, uid) = (w.corner(unread.corner), unread.uid.to_string());
+            self.say(
+                "unread",
+                &[
+                    ("folder", &folder),
+                    ("corner", &corner),
+                    ("uid", &uid),
+                    ("detail", &detail),
+                ],
+            );
+        }
         if let Some(pending) = &t.pending {
             self.pending(pending);
         }

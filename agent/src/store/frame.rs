@@ -269,14 +269,15 @@ impl Sealer {
         let encoding_at = out.len();
         out.push(ENCODING_ZSTD);
         let start = out.len();
-        out.resize(start + zstd::zstd_safe::compress_bound(octets.len()), 0);
-        let target = out.get_mut(start..).unwrap_or_default();
-        let compressed = self
-            .compressor
-            .compress_to_buffer(octets, target)
-            .map_err(|_| StoreError::Codec {
-                action: "compressing a message",
-            })?;
+        // Room that nobody fills with zeros first.
+        out.reserve_exact(zstd::zstd_safe::compress_bound(octets.len()));
+        let mut target = io::Cursor::new(std::mem::take(out));
+        target.set_position(u64::try_from(start).unwrap_or(u64::MAX));
+        let compressed = self.compressor.compress_to_buffer(octets, &mut target);
+        *out = target.into_inner();
+        let compressed = compressed.map_err(|_| StoreError::Codec {
+            action: "compressing a message",
+        })?;
         if compressed < octets.len() {
             out.truncate(start + compressed);
         } else {

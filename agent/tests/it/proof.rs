@@ -1,8 +1,9 @@
 //! What Tx says, planted difference by planted difference.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
 
-use super::site::{Site, copy};
+use super::site::{Site, USER, copy};
 
 fn balanced() -> Site {
     let site = Site::new();
@@ -349,4 +350,41 @@ fn beside_altered_the_right_copy_is_put_once() {
     );
     assert_eq!(said.classes().len(), 1);
     assert_eq!(site.once().exits(3).sent(), 0);
+}
+
+#[test]
+fn a_message_that_a_server_hangs_up_on_is_named_and_the_rest_is_read() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 30);
+    site.once().exits(0);
+    // Dovecot goes by the sizes in a file's name, and hangs up on whoever reads one that is shorter.
+    let cut = |number: u32| {
+        let text = format!("Nummer {number}\n");
+        let files = walk(&site.standby.maildir(USER));
+        let holds = |path: &PathBuf| std::fs::read(path).unwrap().ends_with(text.as_bytes());
+        let file = files.into_iter().find(holds).unwrap();
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(file)
+            .unwrap()
+            .set_len(20)
+            .unwrap();
+    };
+    cut(7);
+    cut(20);
+    let said = site.agent(&["reconcile", "--depth", "content"]).exits(3);
+    let triangle = said.triangle();
+    assert_eq!(triangle["verdict"], "unproven");
+    let unread = triangle["unread_messages"].as_array().unwrap();
+    let unread: Vec<_> = unread.iter().map(|m| (&m["corner"], &m["uid"])).collect();
+    assert_eq!(
+        unread,
+        [
+            (&"standby".into(), &7.into()),
+            (&"standby".into(), &20.into())
+        ]
+    );
+    let standby = &triangle["certificate"]["coverage"][1];
+    assert_eq!(standby["content_verified_now"], 28);
+    assert_eq!(standby["whole"], false);
 }

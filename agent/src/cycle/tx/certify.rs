@@ -55,6 +55,7 @@ impl Round<'_> {
         for c in &mut coverage {
             let refuses = |seen: &Seen| seen.corner == c.corner && seen.refused().next().is_some();
             c.whole &= !refuses(&self.source) && !refuses(&self.target);
+            c.whole &= proved.unread.iter().all(|unread| unread.corner != c.corner);
         }
         if let Some(primary) = coverage.first_mut() {
             primary.whole &= depth != Depth::Content || !proved.broken_off;
@@ -125,6 +126,7 @@ impl Round<'_> {
             tx_at,
             differences,
             refused: self.refused(),
+            unread: proved.unread.clone(),
             repairs,
             budget_ended: proved.broken_off,
             certificate,

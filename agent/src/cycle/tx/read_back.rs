@@ -1,9 +1,11 @@
 //! Bytes read back from all corners, and what came of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use maildreieck_api_spec::vocabulary::{Corner, Depth};
 
+use crate::account::Account;
 use crate::clock;
 use crate::cycle::{Round, Site};
 use crate::error::AgentError;
@@ -13,10 +15,14 @@ use crate::plan::budget::Left;
 use crate::plan::equivalence::second_digest;
 use crate::plan::identity::ContentId;
 use crate::plan::view::Place;
+use crate::report::UnreadMessage;
+use crate::snapshot::SeenFolder;
 use crate::store::{ReadBack, Store};
 
 /// The part of earlier proofs that a Tx reads again.
 const SHARE: u64 = 30;
+/// Messages that an account does not give, and is read on nevertheless.
+const MOST_UNREAD: usize = 20;
 /// What a Tx reads of the store at least, octets, or so many messages of its average size where those are fewer octets:
 /// a store of small messages would else be read whole each day, however many they are.
 const STORE_SHARE_BYTES: u64 = 64 << 20;
@@ -33,6 +39,8 @@ pub(super) struct Proved {
     /// The oldest of the last proofs in the store; none while a message has none.
     pub store_oldest: Option<i64>,
     pub damaged: BTreeSet<ContentId>,
+    /// What the accounts do not give.
+    pub unread: Vec<UnreadMessage>,
 }
 
 impl Round<'_> {
@@ -52,10 +60,12 @@ impl Round<'_> {
         self.site
             .progress
             .say(format!("{}: reading back", self.triangle.name));
-        (proved.primary, proved.broken_off) =
-            self.read_back_account(Corner::Primary, depth).await?;
+        let primary = self.read_back_account(Corner::Primary, depth).await?;
         self.source_link.rest().await;
-        (proved.standby, _) = self.read_back_account(Corner::Standby, depth).await?;
+        let standby = self.read_back_account(Corner::Standby, depth).await?;
+        (proved.primary, proved.standby) = (primary.count, standby.count);
+        proved.broken_off = primary.broken_off;
+        proved.unread = [primary.unread, standby.unread].concat();
         let prove = move |store: &mut Store| {
             let now = clock::now_s();
             let messages = if depth == Depth::Content {
@@ -79,12 +89,12 @@ impl Round<'_> {
         Ok(proved)
     }
 
-    /// How many messages were read back, and whether the account's budget ended it.
+    /// Reads back what is due of an account.
     async fn read_back_account(
         &mut self,
         corner: Corner,
         depth: Depth,
-    ) -> Result<(u64, bool), AgentError> {
+    ) -> Result<Read, AgentError> {
         let mut left = match corner {
             Corner::Primary => self.left()?.0,
             _ => Left::ANY,
@@ -100,7 +110,7 @@ impl Round<'_> {
         } else {
             (&self.target, &mut self.target_link)
         };
-        let mut count = 0;
+        let mut read = Read::default();
         for folder in seen.folders.values() {
             let Some(messages) = due.get(&folder.known.id) else {
                 continue;
@@ -126,76 +136,179 @@ impl Round<'_> {
                 .copied()
                 .take_while(|uid| left.take(size(uid)))
                 .collect();
-            let broken_off = uids.len() < all;
+            read.broken_off = uids.len() < all;
             let in_parts = link.reads_in_parts();
             let (large, uids): (Vec<u32>, Vec<u32>) = uids
                 .into_iter()
                 .partition(|uid| in_parts && size(uid) >= u64::from(LARGE));
-            for uid in large {
-                let length = there.get(&uid).copied().unwrap_or(0);
-                let Some(content) = identify_large(link, uid, length).await? else {
-                    continue;
+            let alone = large.into_iter().map(|uid| vec![uid]);
+            let at_once = link.endpoint().meter.at_once(200);
+            let mut sets: VecDeque<Vec<u32>> = alone
+                .chain(uids.chunks(at_once).map(<[u32]>::to_vec))
+                .collect();
+            let mut reading = Reading {
+                site: self.site,
+                corner,
+                folder,
+                known: &known,
+                sizes: &there,
+                came: BTreeSet::new(),
+                verified: Vec::new(),
+                read: &mut read,
+            };
+            while let Some(set) = sets.pop_front() {
+                reading.came.clear();
+                let result = reading.set(link, &set).await;
+                reading.note_verified()?;
+                let error = match result {
+                    Ok(()) => continue,
+                    Err(AgentError::Imap(error)) if error.ended() && in_parts => error,
+                    Err(error) => return Err(error),
                 };
-                let at = Place {
-                    folder: folder.known.id,
-                    generation: folder.known.generation,
-                    uid,
-                };
-                let now = clock::now_s();
-                let mut ledger = self.site.ledger.borrow_mut();
-                if known.get(&uid) == Some(&content) {
-                    ledger.verified(&[at], now)?;
-                } else {
-                    ledger.found_altered(at, content, now)?;
-                }
-                count += 1;
-            }
-            for set in uids
-                .chunks(link.endpoint().meter.at_once(200))
-                .flat_map(|some| wire::uid_sets(some, 4000))
-            {
-                let tag = link.ask_bodies(&set).await?;
-                let mut verified = Vec::new();
-                let now = clock::now_s();
-                loop {
-                    let body = match link.next_body(&tag).await? {
-                        BodyEvent::End => break,
-                        BodyEvent::Body(body) => body,
-                        BodyEvent::Gone(_) | BodyEvent::Unreadable(..) => continue,
-                    };
-                    let at = Place {
-                        folder: folder.known.id,
-                        generation: folder.known.generation,
-                        uid: body.uid,
-                    };
-                    let content = ContentId::of(&body.octets);
-                    match known.get(&body.uid) {
-                        Some(expected) if *expected == content => verified.push(at),
-                        Some(expected) => {
-                            if corner == Corner::Standby
-                                && says_the_same(self.site, *expected, &body.octets).await?
-                            {
-                                let mut ledger = self.site.ledger.borrow_mut();
-                                ledger.note_equivalent(*expected, content)?;
-                            }
-                            let mut ledger = self.site.ledger.borrow_mut();
-                            ledger.found_altered(at, content, now)?;
+                // A server may hang up on whoever reads a certain message: what is left is read without it.
+                let rest = set.into_iter().filter(|uid| !reading.came.contains(uid));
+                let mut rest: VecDeque<u32> = rest.collect();
+                if reading.came.is_empty()
+                    && let Some(first) = rest.pop_front()
+                {
+                    if rest.is_empty() {
+                        let detail = format!("the server ended the connection: {}", error.text);
+                        reading.unreadable(first, detail);
+                        if reading.read.unread.len() > MOST_UNREAD {
+                            return Err(error.into());
                         }
-                        None => continue,
+                    } else {
+                        sets.push_front(rest.into());
+                        sets.push_front(vec![first]);
                     }
-                    count += 1;
-                    self.site.progress.moved();
+                } else if !rest.is_empty() {
+                    sets.push_front(rest.into());
                 }
-                let mut ledger = self.site.ledger.borrow_mut();
-                ledger.verified(&verified, now)?;
-                let (endpoint, octets) = (link.endpoint(), link.endpoint().meter.take());
-                ledger.spend(&endpoint.account(), octets, now)?;
+                *link = Account::open(Arc::clone(link.endpoint())).await?;
+                link.open_mailbox(&folder.mailbox).await?;
             }
-            if broken_off {
-                return Ok((count, true));
+            if read.broken_off {
+                break;
             }
         }
-        Ok((count, false))
+        Ok(read)
+    }
+}
+
+/// What was read back of an account.
+#[derive(Default)]
+struct Read {
+    /// How many messages.
+    count: u64,
+    /// Whether the account's budget ended it.
+    broken_off: bool,
+    unread: Vec<UnreadMessage>,
+}
+
+/// A folder that is read back.
+struct Reading<'a> {
+    site: &'a Site,
+    corner: Corner,
+    folder: &'a SeenFolder,
+    known: &'a BTreeMap<u32, ContentId>,
+    sizes: &'a BTreeMap<u32, u32>,
+    /// What of a set has come, and what of it is as it was.
+    came: BTreeSet<u32>,
+    verified: Vec<Place>,
+    read: &'a mut Read,
+}
+
+impl Reading<'_> {
+    /// Reads some messages of the open folder, or a large one in parts.
+    async fn set(&mut self, link: &mut Account, uids: &[u32]) -> Result<(), AgentError> {
+        if let [uid] = uids
+            && let Some(size) = self.sizes.get(uid).filter(|size| **size >= LARGE)
+            && link.reads_in_parts()
+        {
+            if let Some(content) = identify_large(link, *uid, *size).await? {
+                self.take(*uid, content, None).await?;
+            }
+            return Ok(());
+        }
+        for set in wire::uid_sets(uids, 4000) {
+            let tag = link.ask_bodies(&set).await?;
+            loop {
+                let body = match link.next_body(&tag).await? {
+                    BodyEvent::End => break,
+                    BodyEvent::Body(body) => body,
+                    BodyEvent::Gone(uid) => {
+                        self.came.insert(uid);
+                        continue;
+                    }
+                    BodyEvent::Unreadable(uid, reason) => {
+                        self.came.insert(uid);
+                        if self.known.contains_key(&uid) {
+                            self.unreadable(uid, reason.to_owned());
+                        }
+                        continue;
+                    }
+                };
+                let content = ContentId::of(&body.octets);
+                self.take(body.uid, content, Some(&body.octets)).await?;
+            }
+            let endpoint = link.endpoint();
+            let (account, octets) = (endpoint.account(), endpoint.meter.take());
+            let mut ledger = self.site.ledger.borrow_mut();
+            ledger.spend(&account, octets, clock::now_s())?;
+        }
+        Ok(())
+    }
+
+    /// Notes what a message turned out to be.
+    async fn take(
+        &mut self,
+        uid: u32,
+        content: ContentId,
+        octets: Option<&[u8]>,
+    ) -> Result<(), AgentError> {
+        self.came.insert(uid);
+        let Some(expected) = self.known.get(&uid).copied() else {
+            return Ok(());
+        };
+        let at = Place {
+            folder: self.folder.known.id,
+            generation: self.folder.known.generation,
+            uid,
+        };
+        let now = clock::now_s();
+        if expected == content {
+            self.verified.push(at);
+        } else {
+            let mut equivalent = false;
+            if let Some(octets) = octets.filter(|_| self.corner == Corner::Standby) {
+                equivalent = says_the_same(self.site, expected, octets).await?;
+            }
+            let mut ledger = self.site.ledger.borrow_mut();
+            if equivalent {
+                ledger.note_equivalent(expected, content)?;
+            }
+            ledger.found_altered(at, content, now)?;
+        }
+        self.read.count += 1;
+        self.site.progress.moved();
+        Ok(())
+    }
+
+    fn note_verified(&mut self) -> Result<(), AgentError> {
+        let verified = std::mem::take(&mut self.verified);
+        let mut ledger = self.site.ledger.borrow_mut();
+        Ok(ledger.verified(&verified, clock::now_s())?)
+    }
+
+    fn unreadable(&mut self, uid: u32, detail: String) {
+        let folder = &self.folder.known.logical;
+        tracing::warn!(corner = %self.corner, %folder, uid, detail, "a message cannot be read back");
+        self.read.unread.push(UnreadMessage {
+            corner: self.corner,
+            folder: folder.to_string(),
+            uid,
+            detail,
+        });
     }
 }
 

@@ -104,10 +104,11 @@ impl Index {
     /// Where a content lies.
     pub(crate) fn place(&mut self, id: &ContentId) -> Result<Option<Place>, StoreError> {
         let lookup = self.content_lookup(id);
+        // Not `first`: its LIMIT is bound, and SQLite prepares such a statement anew at each use.
         let row: Option<PlaceColumns> = contents::table
             .find(&lookup[..])
             .select(PLACE)
-            .first(&mut self.connection)
+            .get_result(&mut self.connection)
             .optional()
             .map_err(sql("looking up a content in"))?;
         Ok(row.map(place))

@@ -88,7 +88,7 @@ impl Index {
         let sealed: Option<Vec<u8>> = members::table
             .filter(members::lookup.eq(&lookup[..]))
             .select(members::sealed)
-            .first(&mut self.connection)
+            .get_result(&mut self.connection)
             .optional()
             .map_err(sql("looking up a member in"))?;
         let Some(sealed) = sealed else {

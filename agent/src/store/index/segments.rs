@@ -67,7 +67,7 @@ impl Index {
         let salt: Option<Option<Vec<u8>>> = segments::table
             .find(i64::from(number))
             .select(segments::salt)
-            .first(&mut self.connection)
+            .get_result(&mut self.connection)
             .optional()
             .map_err(sql("reading the segments from"))?;
         Ok(salt.flatten().and_then(|salt| salt.try_into().ok()))
