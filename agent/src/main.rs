@@ -41,7 +41,7 @@ fn share_one_heap() {
     // SAFETY: it sets numbers of the allocator, and no other thread is there to allocate meanwhile.
     unsafe {
         mallopt(M_ARENA_MAX, 1);
-        mallopt(M_MMAP_THRESHOLD, 512 << 10);
+        mallopt(M_MMAP_THRESHOLD, 128 << 10);
     }
 }
 

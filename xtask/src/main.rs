@@ -47,7 +47,7 @@ enum Task {
         #[arg(long)]
         full: bool,
         /// Who takes part.
-        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Contestant::Ours, Contestant::InterImap, Contestant::Mbsync, Contestant::Floor])]
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Contestant::Ours, Contestant::InterImap, Contestant::Mbsync, Contestant::Floor, Contestant::FloorAndFile])]
         only: Vec<Contestant>,
         /// Only scenarios whose name contains this, such as "40 ms".
         #[arg(long, default_value = "")]
@@ -73,6 +73,8 @@ enum Task {
         target: u16,
         /// Its user.
         target_user: String,
+        /// Where a second copy is written.
+        file: Option<PathBuf>,
     },
     /// Start a Dovecot to try things by hand; it ends with standard input.
     Lab {
@@ -115,7 +117,8 @@ fn main() -> ExitCode {
             source_user,
             target,
             target_user,
-        } => task::bench::copy(source, &source_user, target, &target_user)
+            file,
+        } => task::bench::copy(source, &source_user, target, &target_user, file.as_deref())
             .map(|()| ExitCode::SUCCESS),
         Task::Lab {
             german,

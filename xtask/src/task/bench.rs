@@ -228,11 +228,7 @@ fn measure_scenario(scenario: &Scenario, contestants: &[Contestant]) -> Result<O
             entry.first.push(first);
             entry.first_traffic = traffic;
             // It would copy all once more.
-            let times = if *contestant == Contestant::Floor {
-                0
-            } else {
-                3
-            };
+            let times = if contestant.is_floor() { 0 } else { 3 };
             for _ in 0..times {
                 let (again, traffic) = counted(lines.as_ref(), || work.run())?;
                 entry.again.push(again);
@@ -278,7 +274,7 @@ fn judge(contestant: Contestant, wanted: &Account, there: &Account) -> Result<bo
     if differences.is_empty() {
         return Ok(true);
     }
-    if matches!(contestant, Contestant::Ours | Contestant::Floor) {
+    if contestant == Contestant::Ours || contestant.is_floor() {
         bail!(
             "the target of our own run is not identical:\n{}",
             differences.join("\n")

@@ -23,6 +23,8 @@ pub enum Contestant {
     Mbsync,
     /// The least that any copying takes: all octets from here to there, and nothing else.
     Floor,
+    /// The same with a second copy in a file.
+    FloorAndFile,
 }
 
 impl Contestant {
@@ -34,7 +36,14 @@ impl Contestant {
             Self::InterImap => "InterIMAP",
             Self::Mbsync => "mbsync",
             Self::Floor => "floor",
+            Self::FloorAndFile => "floor+file",
         }
+    }
+
+    /// Whether it is no program that mirrors, but what any has to take.
+    #[must_use]
+    pub fn is_floor(self) -> bool {
+        matches!(self, Self::Floor | Self::FloorAndFile)
     }
 }
 
@@ -87,12 +96,16 @@ impl Work {
                     format!("--config={config}"),
                 ]
             }
-            Contestant::Floor => {
+            Contestant::Floor | Contestant::FloorAndFile => {
                 let ports = [ends.source_port, ends.target_port].map(|port| port.to_string());
                 let [source, target] = ports;
                 let program = std::env::current_exe()?.to_string_lossy().into_owned();
                 let (from, to) = (ends.source_user.clone(), ends.target_user.clone());
-                vec![program, "copy".to_owned(), source, from, target, to]
+                let mut words = vec![program, "copy".to_owned(), source, from, target, to];
+                if contestant == Contestant::FloorAndFile {
+                    words.push(folder.join("copy").to_string_lossy().into_owned());
+                }
+                words
             }
             Contestant::Mbsync => {
                 std::fs::create_dir(folder.join("state"))?;

@@ -1,10 +1,12 @@
 //! The least that any copying takes: bodies fetched on one connection and appended on several as they come, with
-//! nothing kept, nothing hashed and nothing noted. What a mirror needs beyond that is its own; what is below no program
-//! between these servers on this machine can reach.
+//! nothing hashed and nothing noted; and the same with a second copy in a file, made durable as it grows. What a mirror
+//! needs beyond that is its own; what is below no program between these servers on this machine can reach.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,11 +25,22 @@ const COMMAND_BYTES: usize = 16 << 20;
 const COMMAND_MESSAGES: usize = 1024;
 const COMMAND_WAIT: Duration = Duration::from_millis(50);
 
-/// Copies all messages of an account to another of the same folder names, both on loopback ports.
+/// Octets between two times that the file is made durable.
+const DURABLE_BYTES: usize = 2 << 20;
+
+/// Copies all messages of an account to another of the same folder names, both on loopback ports, and all octets to
+/// a file, if there is to be one.
 ///
 /// # Errors
-/// If a server refuses anything.
-pub fn copy(source: u16, source_user: &str, target: u16, target_user: &str) -> Result<()> {
+/// If a server refuses anything, or the file cannot be written.
+pub fn copy(
+    source: u16,
+    source_user: &str,
+    target: u16,
+    target_user: &str,
+    file: Option<&Path>,
+) -> Result<()> {
+    let mut file = file.map(File::create).transpose()?;
     std::thread::scope(|all| {
         let writers: Vec<_> = (0..WRITERS)
             .map(|_| all.spawn(move || Line::login(target, target_user)))
@@ -55,7 +68,7 @@ pub fn copy(source: u16, source_user: &str, target: u16, target_user: &str) -> R
             // Those that are there already are refused.
             tags.iter().try_for_each(|tag| first.end(tag).map(drop))?;
         }
-        let read = all.spawn(move || read(&mut reader, &folders, &mails_in));
+        let read = all.spawn(move || read(&mut reader, &folders, &mails_in, file.as_mut()));
         let written: Vec<_> = lines
             .into_iter()
             .map(|mut line| {
@@ -77,7 +90,9 @@ fn read(
     line: &mut Line,
     folders: &[String],
     mails: &SyncSender<(Arc<str>, Vec<u8>)>,
+    mut file: Option<&mut File>,
 ) -> Result<()> {
+    let mut waits = 0;
     let mut asked = Vec::new();
     for folder in folders {
         line.ask(&format!("EXAMINE {folder}"))?;
@@ -91,6 +106,14 @@ fn read(
                 break;
             }
             if let Some(item) = item(answer) {
+                if let Some(file) = file.as_mut() {
+                    file.write_all(&item)?;
+                    waits += item.len();
+                    if waits >= DURABLE_BYTES {
+                        file.sync_data()?;
+                        waits = 0;
+                    }
+                }
                 mails.send((Arc::clone(&folder), item))?;
             }
         }
