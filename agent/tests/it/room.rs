@@ -103,7 +103,7 @@ fn a_number_of_messages_bounds_too() {
         (&full["messages"], &full["lacks_messages"]),
         (&3.into(), &3.into())
     );
-    let dry = site.agent(&["mirror", "--dry-run"]).exits(0);
+    let dry = site.agent(&["mirror", "--dry-run"]).exits(3);
     assert_eq!(dry.triangle()["plan"]["copies"], serde_json::json!({}));
 }
 
