@@ -550,6 +550,25 @@ fn nil_in_the_middle_of_a_fetch_is_no_message() {
     }
 }
 
+/// It is listed each time and never given: no corner has it, and no proof passes over that.
+#[test]
+fn what_is_listed_and_never_given_is_named() {
+    let row = "* 1 FETCH (UID 1 FLAGS (\\Seen) RFC822.SIZE 116 INTERNALDATE \"24-Nov-2024 10:00:00 +0100\" BODY[] NIL)\r\n";
+    let nil = [Action::send(row), Action::send("{tag} OK done\r\n")];
+    let fake = Fake::start(script().on("BODY.PEEK[]", &nil)).unwrap();
+    let standby = Dovecot::start(Options::default()).unwrap();
+    let dir = configured(fake.port(), standby.imap_port());
+    for depth in ["ledger", "content", "volume"] {
+        agent(dir.path(), &["mirror"]);
+        let said = agent(dir.path(), &["reconcile", "--depth", depth]).exits(3);
+        let classes = said.classes();
+        assert!(
+            classes.iter().any(|c| c.contains("missing_at_standby")),
+            "{depth}: {classes:?}"
+        );
+    }
+}
+
 #[test]
 fn gaps_between_uids_are_nothing_special() {
     let site = Site::new();

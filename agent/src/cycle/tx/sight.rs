@@ -307,8 +307,11 @@ impl Primary<'_> {
             verified_at: None,
         };
         let Some(row) = side.rows.get(&shown.uid) else {
-            // It cannot be read; or it arrived between two steps of this Tx, or waits for a budget.
-            return side.unreadable.contains(&shown.uid).then_some(entry);
+            // It cannot be read, or is listed and not given; else it arrived between two steps of this Tx, or waits for a
+            // budget.
+            let given = entry.late || self.short;
+            let lacks = side.unreadable.contains(&shown.uid) || !given;
+            return lacks.then_some(entry);
         };
         entry.content = row.content;
         entry.copy = self.copy_of(row);

@@ -326,6 +326,24 @@ fn volume_sees_counts_and_bytes() {
     assert_eq!(volume(&both, &b), [Class::MissingAtStandby]);
     assert_eq!(volume(&a, &larger), [Class::Altered]);
     assert_eq!(volume(&[], &b), [Class::ForeignAtStandby]);
+    // What was there before the mirror counts where it is a copy, and only there.
+    let before = |e: &[Entry; 1]| {
+        e.clone().map(|e| Entry {
+            preexisting: true,
+            ..e
+        })
+    };
+    assert_eq!(volume(&b, &before(&b)), []);
+    assert_eq!(volume(&b, &[before(&b), before(&a)].concat()), []);
+    assert_eq!(volume(&b, &[b.clone(), before(&b)].concat()), []);
+    assert_eq!(volume(&b, &before(&a)), [Class::MissingAtStandby]);
+    // Nor does a tombstone take away what did not count.
+    let buried = Explanations {
+        tombstones: vec![(a[0].folder.clone(), a[0].content, false)],
+        ..Explanations::default()
+    };
+    let standby = [b.clone(), before(&a)].concat();
+    assert_eq!(compare_volume(&b, Corner::Standby, &standby, &buried), []);
 }
 
 fn folder() -> impl Strategy<Value = &'static str> {

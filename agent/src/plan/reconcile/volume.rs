@@ -13,20 +13,27 @@ pub(super) fn compare_volume(
     other: &[Entry],
     explanations: &Explanations,
 ) -> Vec<Difference> {
-    let volume = |entries: &[Entry]| {
-        let mut volumes: BTreeMap<LogicalFolder, (u64, u64)> = BTreeMap::new();
-        let before = |e: &&Entry| matches!(e.gone, Some(Gone::Before { .. }));
-        for entry in entries
-            .iter()
-            .filter(|e| !e.late && !e.preexisting && !before(e))
-        {
-            let volume = volumes.entry(entry.folder.clone()).or_default();
-            volume.0 += 1;
-            volume.1 += u64::from(entry.size);
+    let mut wanted: BTreeMap<(&LogicalFolder, ContentId), u64> = BTreeMap::new();
+    for entry in primary.iter().filter(|e| counts(e)) {
+        *wanted.entry((&entry.folder, entry.content)).or_default() += 1;
+    }
+    let (own, before): (Vec<&Entry>, Vec<&Entry>) = other
+        .iter()
+        .filter(|e| counts(e))
+        .partition(|e| !e.preexisting);
+    // What was there before counts where it is the copy of a message that has no other.
+    let mut counted = own.clone();
+    for entry in own.iter().chain(&before) {
+        let left = wanted.get_mut(&(&entry.folder, entry.content));
+        if let Some(left) = left.filter(|left| **left > 0) {
+            *left -= 1;
+            if entry.preexisting {
+                counted.push(entry);
+            }
         }
-        volumes
-    };
-    let (here, mut there) = (volume(primary), volume(other));
+    }
+    let here = volume(primary.iter().filter(|e| counts(e)));
+    let mut there = volume(counted.iter().copied());
     let mut explained: BTreeMap<(&LogicalFolder, ContentId), u32> = BTreeMap::new();
     let tombstones = explanations.tombstones.iter();
     let tombstones = tombstones.map(|(folder, content, _)| (folder, *content));
@@ -35,7 +42,7 @@ pub(super) fn compare_volume(
     for key in tombstones.chain(gone.map(|e| (&e.folder, e.content))) {
         *explained.entry(key).or_default() += 1;
     }
-    for entry in other {
+    for entry in counted {
         if let Some(left) = explained
             .get_mut(&(&entry.folder, entry.content))
             .filter(|left| **left > 0)
@@ -79,4 +86,20 @@ pub(super) fn compare_volume(
         });
     }
     found
+}
+
+/// Whether a message is one of those that are counted: it was there at the cut.
+fn counts(entry: &Entry) -> bool {
+    !entry.late && !matches!(entry.gone, Some(Gone::Before { .. }))
+}
+
+/// Messages and octets of each folder.
+fn volume<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<LogicalFolder, (u64, u64)> {
+    let mut volumes: BTreeMap<LogicalFolder, (u64, u64)> = BTreeMap::new();
+    for entry in entries {
+        let volume = volumes.entry(entry.folder.clone()).or_default();
+        volume.0 += 1;
+        volume.1 += u64::from(entry.size);
+    }
+    volumes
 }
