@@ -115,13 +115,17 @@ impl Account {
         }
     }
 
-    /// Opens a mailbox for reading.
+    /// Opens a mailbox, of that UIDVALIDITY, for reading.
     ///
     /// # Errors
-    /// The server refuses, or the connection ended.
-    pub async fn open_mailbox(&mut self, mailbox: &Mailbox) -> Result<Opened, ImapError> {
+    /// The server refuses, another mailbox has its name by now, or the connection ended.
+    pub async fn open_listed(
+        &mut self,
+        mailbox: &Mailbox,
+        uidvalidity: u32,
+    ) -> Result<Opened, ImapError> {
         match self {
-            Self::Imap(link) => link.open_mailbox(mailbox, false).await,
+            Self::Imap(link) => link.open_listed(mailbox, uidvalidity, false).await,
             Self::Pop(pop) => Ok(pop.opened()),
         }
     }

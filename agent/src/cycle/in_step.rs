@@ -91,6 +91,7 @@ impl Round<'_> {
             Some(Copies {
                 folder: name.clone(),
                 mailbox: folder.mailbox.clone(),
+                uidvalidity: folder.known.uidvalidity,
                 messages: places.remove(&(folder.known.id, folder.known.generation))?,
             })
         });

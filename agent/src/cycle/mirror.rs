@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::steady::Trust;
 use super::{Round, Site};
 use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::Corner;
@@ -78,8 +79,7 @@ impl Site {
                     round.end().await;
                     return Ok(mirrored);
                 }
-                // A folder was renamed or deleted since it was listed.
-                Err(AgentError::Imap(error)) if error.says_it_is_not_there() && tries < TRIES => {
+                Err(AgentError::Imap(error)) if error.outdates_the_list() && tries < TRIES => {
                     tracing::warn!(%error, "looking again");
                 }
                 Err(AgentError::Imap(error)) if error.ended() => {
@@ -132,7 +132,7 @@ impl Round<'_> {
         let mut lost = Lost::default();
         let mut failed_rounds = 0;
         let mut before: Option<Plan> = None;
-        let mut stuck = false;
+        let (mut stuck, mut left) = (false, false);
         let mut shown = Vec::new();
         let mut waiting = Waiting::default();
         let (mut renames, mut refused) = (0, None);
@@ -219,6 +219,14 @@ impl Round<'_> {
                         mirrored.dry_run = Some(plan);
                         return Ok(mirrored);
                     }
+                    let cut_before = std::mem::take(&mut mirrored.cut);
+                    mirrored.cut = self.cut.clone();
+                    match self.trust(&mut plan, &view).await? {
+                        Trust::Whole => left = false,
+                        Trust::LookedAgain => continue,
+                        // What is left out came after the cut.
+                        Trust::Part => (mirrored.cut, left) = (cut_before, true),
+                    }
                     mirrored.halt = self.note_halt(&plan)?;
                     stuck = before.as_ref() == Some(&plan) && failed_rounds == 0;
                     if plan.is_empty() || stuck {
@@ -259,7 +267,7 @@ impl Round<'_> {
         mirrored.pending = self.pending(waiting)?;
         mirrored.unfilled.clone_from(&self.unfilled);
         mirrored.cut.shown = snapshot::shown(&self.source);
-        let held = mirrored.halt.is_some() || stuck || mirrored.pending.is_some();
+        let held = mirrored.halt.is_some() || stuck || left || mirrored.pending.is_some();
         // What was forgotten of a folder that is closed is remembered when it is open again.
         let open = self.source.closed.is_empty();
         let in_step = stood.in_step || self.correct_store().await? && !held && open;

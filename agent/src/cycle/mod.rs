@@ -9,6 +9,7 @@ mod mirror;
 mod remember;
 mod room;
 pub mod run;
+mod steady;
 pub mod tx;
 mod watch;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::Corner;
 
+use self::steady::Looks;
 use crate::account::Account;
 use crate::clock;
 use crate::config::{Clients, Config, TriangleConfig};
@@ -171,6 +173,7 @@ struct Round<'a> {
     epoch: u32,
     /// Where each folder stood when this round began.
     cut: Cut,
+    looks: Looks,
 }
 
 impl<'a> Round<'a> {
@@ -245,6 +248,7 @@ impl<'a> Round<'a> {
             unfilled: Vec::new(),
             epoch,
             cut: Cut::default(),
+            looks: Looks::default(),
         };
         let known = {
             let mut ledger = site.ledger.borrow_mut();
@@ -293,6 +297,7 @@ impl<'a> Round<'a> {
         };
         let (source, target) = tokio::try_join!(self.source_link.folders(number), target)?;
         kill::point("folders listed");
+        self.looks.steady = false;
         self.refuse_itself(&source, &target).await?;
         {
             let mut ledger = self.site.ledger.borrow_mut();

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maildreieck_api_spec::vocabulary::{Class, Corner};
 
-use super::Execution;
+use super::{Bodies, Execution, Narrowing};
 use crate::account::Account;
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{BodyEvent, Mailbox, wire};
+use crate::imap::{BodyEvent, Mailbox};
 use crate::ledger::StoredRow;
 use crate::plan::identity::{ContentId, LogicalFolder};
 
@@ -19,6 +19,8 @@ pub struct Copies {
     pub folder: LogicalFolder,
     /// Its name there.
     pub mailbox: Mailbox,
+    /// Its UIDVALIDITY.
+    pub uidvalidity: u32,
     /// What each is thought to be.
     pub messages: BTreeMap<u32, ContentId>,
 }
@@ -36,6 +38,7 @@ impl Execution<'_> {
         standby: &mut Account,
     ) -> Result<usize, AgentError> {
         let mut again: BTreeSet<ContentId> = BTreeSet::new();
+        let mut narrowing = Narrowing::default();
         for folder in copies {
             let messages = folder.messages.iter();
             let wanted = messages.filter(|(_, content)| !again.contains(content));
@@ -43,37 +46,40 @@ impl Execution<'_> {
             if uids.is_empty() {
                 continue;
             }
-            standby.open_mailbox(&folder.mailbox).await?;
-            for set in uids.chunks(50).flat_map(|some| wire::uid_sets(some, 4000)) {
-                let tag = standby.ask_bodies(&set).await?;
-                let mut repairs = Vec::new();
-                loop {
-                    let body = match standby.next_body(&tag).await? {
-                        BodyEvent::End => break,
-                        BodyEvent::Body(body) => body,
-                        BodyEvent::Gone(_) | BodyEvent::Unreadable(..) => continue,
-                    };
-                    let content = ContentId::of(&body.octets);
-                    if folder.messages.get(&body.uid) != Some(&content) || !again.insert(content) {
+            standby
+                .open_listed(&folder.mailbox, folder.uidvalidity)
+                .await?;
+            let there = (&folder.mailbox, folder.uidvalidity);
+            let mut bodies = Bodies::new(there, &mut narrowing, &uids, 50);
+            let mut repairs = Vec::new();
+            while let Some(event) = bodies.next(standby).await? {
+                let body = match event {
+                    BodyEvent::Body(body) => body,
+                    BodyEvent::Gone(_) | BodyEvent::Unreadable(..) => continue,
+                    BodyEvent::End => {
+                        self.store.with(|store| Ok(store.commit()?)).await?;
+                        let mut ledger = self.ledger.borrow_mut();
+                        ledger.add_repairs(&std::mem::take(&mut repairs), clock::now_s())?;
                         continue;
                     }
-                    self.progress.moved();
-                    let rows = lost.iter().filter(|row| row.content == content).cloned();
-                    let events: Vec<_> = rows.map(|row| row.into_add(self.triangle)).collect();
-                    let keep = move |store: &mut crate::store::Store| {
-                        store.put(&body.octets)?;
-                        for event in events {
-                            store.record(event)?;
-                        }
-                        Ok(())
-                    };
-                    self.store.with(keep).await?;
-                    let (class, corner) = (Class::MissingInStore, Corner::Store);
-                    repairs.push((self.triangle, class, corner, folder.folder.clone(), content));
+                };
+                let content = ContentId::of(&body.octets);
+                if folder.messages.get(&body.uid) != Some(&content) || !again.insert(content) {
+                    continue;
                 }
-                self.store.with(|store| Ok(store.commit()?)).await?;
-                let mut ledger = self.ledger.borrow_mut();
-                ledger.add_repairs(&repairs, clock::now_s())?;
+                self.progress.moved();
+                let rows = lost.iter().filter(|row| row.content == content).cloned();
+                let events: Vec<_> = rows.map(|row| row.into_add(self.triangle)).collect();
+                let keep = move |store: &mut crate::store::Store| {
+                    store.put(&body.octets)?;
+                    for event in events {
+                        store.record(event)?;
+                    }
+                    Ok(())
+                };
+                self.store.with(keep).await?;
+                let (class, corner) = (Class::MissingInStore, Corner::Store);
+                repairs.push((self.triangle, class, corner, folder.folder.clone(), content));
             }
         }
         Ok(again.len())

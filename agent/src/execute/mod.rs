@@ -7,6 +7,7 @@
 mod copies;
 mod journal;
 mod large;
+mod narrow;
 mod reader;
 mod spares;
 mod step;
@@ -15,6 +16,7 @@ mod writer;
 
 pub use copies::Copies;
 pub(crate) use large::{LARGE, identify_large};
+pub(crate) use narrow::{Bodies, Narrowing};
 pub use spares::Spares;
 
 use std::cell::{Cell, RefCell};

@@ -2,19 +2,19 @@
 //!
 //! What is held is bounded in octets; a message larger than the bound travels alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use maildreieck_api_spec::vocabulary::Class;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::Execution;
 use super::large::{Fetched, LARGE, Landing, Stored};
 use super::transfer::{length, room, to_usize};
+use super::{Execution, Narrowing};
 use crate::account::Account;
 use crate::clock;
 use crate::error::AgentError;
-use crate::imap::{Body, BodyEvent, Large, Mailbox, PART, Parts, UNEQUAL, wire};
+use crate::imap::{Body, BodyEvent, ImapError, Large, Mailbox, PART, Parts, UNEQUAL, wire};
 use crate::plan::identity::LogicalFolder;
 use crate::plan::mirror::{Copy, Plan};
 use crate::plan::view::Place;
@@ -52,7 +52,7 @@ struct From<'a> {
 enum Ask {
     Open(usize),
     Bodies {
-        set: String,
+        uids: Vec<u32>,
         bytes: u32,
     },
     Part {
@@ -75,8 +75,7 @@ impl Ask {
 }
 
 /// The parts of a large message.
-fn parts(copy: &Copy) -> impl Iterator<Item = Ask> {
-    let (uid, size) = (copy.uid, copy.size);
+fn parts(uid: u32, size: u32) -> impl Iterator<Item = Ask> {
     let mut offsets = Large::offsets(size).peekable();
     std::iter::from_fn(move || {
         let offset = offsets.next()?;
@@ -116,7 +115,7 @@ impl Execution<'_> {
                 // Between opening and opening no server answers out of turn.
                 asks.push_back(Ask::Open(folders.len()));
             }
-            asks.extend(large.iter().flat_map(parts));
+            asks.extend(large.iter().flat_map(|copy| parts(copy.uid, copy.size)));
             folders.push(From {
                 logical,
                 mailbox,
@@ -134,10 +133,13 @@ impl Execution<'_> {
             budget,
             groups,
             from: None,
+            index: 0,
             messages: Vec::new(),
             bytes: 0,
             parts: Parts::default(),
             large: None,
+            came: BTreeSet::new(),
+            narrowing: Narrowing::default(),
         };
         let read = hold.read(link, &folders, asks, compresses).await;
         if let Some(large) = hold.large.take() {
@@ -162,10 +164,10 @@ fn sets(copies: &[Copy], at_once: usize) -> Vec<Ask> {
         let count = rest.iter().take(at_once).take_while(fits).count();
         let (now, later) = rest.split_at(count.max(1));
         rest = later;
-        let uids: Vec<u32> = now.iter().map(|copy| copy.uid).collect();
-        let bytes = now.iter().fold(0_u32, |sum, c| sum.saturating_add(c.size));
-        let of = |set| Ask::Bodies { set, bytes };
-        sets.extend(wire::uid_sets(&uids, 4000).into_iter().map(of));
+        sets.push(Ask::Bodies {
+            uids: now.iter().map(|copy| copy.uid).collect(),
+            bytes: now.iter().fold(0_u32, |sum, c| sum.saturating_add(c.size)),
+        });
     }
     sets
 }
@@ -177,11 +179,16 @@ struct Hold<'a, 'b> {
     groups: mpsc::Sender<Group>,
     /// The folder that is open; `None` where its messages are not what was planned.
     from: Option<&'a From<'a>>,
+    /// Its place among the folders.
+    index: usize,
     messages: Vec<(Body, OwnedSemaphorePermit)>,
     bytes: u32,
     /// Parts of large messages, and the message that they are put together to.
     parts: Parts,
     large: Option<Landing>,
+    /// What of a set has come, and what reading fails at.
+    came: BTreeSet<u32>,
+    narrowing: Narrowing,
 }
 
 impl<'a> Hold<'a, '_> {
@@ -221,49 +228,121 @@ impl<'a> Hold<'a, '_> {
                         Some(folder) => link.ask_to_open(folder.mailbox).await?,
                         None => continue,
                     },
-                    Ask::Bodies { set, .. } => link.ask_bodies(set).await?,
+                    Ask::Bodies { uids, .. } => link.ask_bodies(&wire::uid_set(uids)).await?,
                     Ask::Part { uid, offset, .. } => link.imap()?.ask_part(*uid, *offset).await?,
                 };
                 asked.push_back((tag, ask));
             }
-            match asked.pop_front() {
-                None => return Ok(()),
-                Some((tag, Ask::Open(index))) => {
+            let Some((tag, ask)) = asked.pop_front() else {
+                return Ok(());
+            };
+            let error = match self.answer(link, folders, &tag, &ask).await {
+                Ok(()) => continue,
+                Err(AgentError::Imap(error)) if link.reads_in_parts() => error,
+                Err(error) => return Err(error),
+            };
+            let Some(from) = self.from else {
+                return Err(error.into());
+            };
+            for (_, ask) in asked.drain(..).rev() {
+                asks.push_front(ask);
+            }
+            if let Ask::Part { uid: large, .. } = &ask {
+                // Its other parts follow.
+                let of_it = |ask: &Ask| matches!(ask, Ask::Part { uid, .. } if uid == large);
+                while asks.front().is_some_and(of_it) {
+                    asks.pop_front();
+                }
+            }
+            for ask in self.without(ask, error.clone()).await?.into_iter().rev() {
+                asks.push_front(ask);
+            }
+            let known = (from.mailbox, from.uidvalidity);
+            Narrowing::connect_again(link, known, &error).await?;
+        }
+    }
+
+    /// Takes the answer to what was asked.
+    async fn answer(
+        &mut self,
+        link: &mut Account,
+        folders: &'a [From<'a>],
+        tag: &str,
+        ask: &Ask,
+    ) -> Result<(), AgentError> {
+        match ask {
+            Ask::Open(index) => {
+                self.pass_on().await;
+                self.parts = Parts::default();
+                self.from = None;
+                self.index = *index;
+                if let Some(folder) = folders.get(*index) {
+                    let opened = link.opened_for_reading(folder.mailbox, tag).await?;
+                    // Renewed since it was listed: the next run looks again.
+                    let same = opened.status.uidvalidity == folder.uidvalidity;
+                    self.from = Some(folder).filter(|_| same);
+                }
+            }
+            Ask::Part {
+                uid,
+                size,
+                offset,
+                last,
+            } => {
+                link.imap()?.read_part(tag, &mut self.parts).await?;
+                if *offset == 0 {
                     self.pass_on().await;
-                    self.parts = Parts::default();
-                    if let Some(folder) = folders.get(index) {
-                        let opened = link.opened_for_reading(folder.mailbox, &tag).await?;
-                        // Renewed since it was listed: the next run looks again.
-                        let same = opened.status.uidvalidity == folder.uidvalidity;
-                        self.from = Some(folder).filter(|_| same);
-                    }
+                    self.large = Some(Landing::begin(self.execution, *uid, *size));
                 }
-                Some((
-                    tag,
-                    Ask::Part {
-                        uid,
-                        size,
-                        offset,
-                        last,
-                    },
-                )) => {
-                    link.imap()?.read_part(&tag, &mut self.parts).await?;
-                    if offset == 0 {
-                        self.pass_on().await;
-                        self.large = Some(Landing::begin(self.execution, uid, size));
-                    }
-                    self.take_part(uid, last).await?;
-                }
-                Some((tag, Ask::Bodies { .. })) => loop {
-                    match link.next_body(&tag).await? {
+                self.take_part(*uid, *last).await?;
+            }
+            Ask::Bodies { .. } => {
+                self.came.clear();
+                loop {
+                    let event = link.next_body(tag).await?;
+                    self.came.extend(event.uid());
+                    match event {
                         BodyEvent::End => break,
                         BodyEvent::Gone(_) => {}
-                        BodyEvent::Unreadable(uid, reason) => self.put_aside(uid, reason)?,
+                        BodyEvent::Unreadable(uid, reason) => self.put_aside(uid, &reason)?,
                         BodyEvent::Body(body) => self.take(body).await?,
                     }
-                },
+                }
             }
         }
+        Ok(())
+    }
+
+    /// What to ask for after reading failed: all the same but the message at which it fails, which is put aside. A large
+    /// one is asked for in parts again, and then whole.
+    async fn without(&mut self, ask: Ask, error: ImapError) -> Result<Vec<Ask>, AgentError> {
+        let (uids, bytes, part) = match ask {
+            Ask::Open(_) => return Err(error.into()),
+            Ask::Bodies { uids, bytes } => (uids, bytes, None),
+            Ask::Part { uid, size, .. } => (vec![uid], size, Some((uid, size))),
+        };
+        if part.is_some() {
+            self.came.clear();
+            self.parts = Parts::default();
+            if let Some(large) = self.large.take() {
+                large.abandon(self.execution).await?;
+            }
+        }
+        let narrowed = self.narrowing.after(&uids, &self.came, error)?;
+        if let Some((uid, reason)) = narrowed.given_up {
+            self.put_aside(uid, &reason)?;
+        }
+        let mut again = Vec::new();
+        for uids in narrowed.again {
+            match part.filter(|(uid, _)| self.narrowing.in_parts(*uid)) {
+                Some((uid, size)) => again.extend(parts(uid, size)),
+                None => again.push(Ask::Bodies { uids, bytes }),
+            }
+            if part.is_some() {
+                again.push(Ask::Open(self.index));
+            }
+        }
+        Ok(again)
     }
 
     /// Takes a message that was asked for; what a server sends besides is left.
@@ -285,6 +364,7 @@ impl<'a> Hold<'a, '_> {
         let permit = permit.map_err(|_| AgentError::Internal("the memory budget was closed"))?;
         self.bytes = self.bytes.saturating_add(size);
         self.messages.push((body, permit));
+        self.narrowing.came();
         if self.bytes >= COMMIT_BYTES || self.messages.len() >= COMMIT_MESSAGES {
             self.pass_on().await;
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maildreieck_api_spec::vocabulary::{Class, Corner};
 
-use super::{Done, Execution};
+use super::transfer::length;
+use super::{Bodies, Done, Execution, Narrowing};
 use crate::account::Account;
 use crate::clock;
 use crate::error::AgentError;
@@ -315,7 +316,8 @@ impl Execution<'_> {
     ) -> Result<(), AgentError> {
         let to = self.target(&step.to)?;
         let (_, from) = self.by_id(step.from)?;
-        target.open_mailbox(&from.mailbox, true).await?;
+        let uidvalidity = from.known.uidvalidity;
+        target.open_listed(&from.mailbox, uidvalidity, true).await?;
         for messages in step.messages.chunks(200) {
             let uids: Vec<u32> = messages.iter().map(|(uid, _)| *uid).collect();
             let contents: Vec<ContentId> = messages
@@ -380,7 +382,10 @@ impl Execution<'_> {
         target: &mut Link,
     ) -> Result<(), AgentError> {
         let (logical, folder) = self.by_id(step.folder)?;
-        let opened = target.open_mailbox(&folder.mailbox, true).await?;
+        let uidvalidity = folder.known.uidvalidity;
+        let opened = target
+            .open_listed(&folder.mailbox, uidvalidity, true)
+            .await?;
         let mut flags = step.flags.clone();
         if step.add
             && let Some(allowed) = &opened.keywords
@@ -461,6 +466,7 @@ impl Execution<'_> {
         target: &mut Account,
         batches: &[Batch],
     ) -> Result<(), AgentError> {
+        let (mut of_source, mut of_target) = (Narrowing::default(), Narrowing::default());
         for (id, uids) in &read.target {
             let Ok((_, folder)) = self.by_id(*id) else {
                 continue;
@@ -470,13 +476,15 @@ impl Execution<'_> {
                 .filter(|b| b.folder == *id)
                 .flat_map(|b| b.contents.iter().copied())
                 .collect();
-            target.open_mailbox(&folder.mailbox).await?;
+            let there = (&folder.mailbox, folder.known.uidvalidity);
+            target.open_listed(there.0, there.1).await?;
             let at = Place {
                 folder: *id,
                 generation: folder.known.generation,
                 uid: 0,
             };
-            self.identify(target, at, uids, |uid, content| {
+            let there = (there, &mut of_target);
+            self.identify(target, there, at, uids, |uid, content| {
                 let known = &folder.known;
                 let origin = if known.generation == 1 && uid < known.found_uidnext {
                     Origin::Preexisting
@@ -501,9 +509,10 @@ impl Execution<'_> {
             let Some((mailbox, known)) = found else {
                 continue;
             };
-            source.open_mailbox(mailbox).await?;
+            source.open_listed(mailbox, known.uidvalidity).await?;
             self.fetch_into_store(
                 source,
+                ((mailbox, known.uidvalidity), &mut of_source),
                 Place {
                     folder: *id,
                     generation: known.generation,
@@ -519,46 +528,39 @@ impl Execution<'_> {
     async fn identify(
         &self,
         link: &mut Account,
+        (mailbox, narrowing): ((&Mailbox, u32), &mut Narrowing),
         folder: Place,
         uids: &[u32],
         mut origin: impl FnMut(u32, ContentId) -> Origin,
     ) -> Result<(), AgentError> {
-        for set in uids
-            .chunks(link.endpoint().meter.at_once(200))
-            .flat_map(|some| wire::uid_sets(some, 4000))
-        {
-            let mut rows = Vec::new();
-            let tag = link.ask_bodies(&set).await?;
-            let read = loop {
-                match link.next_body(&tag).await {
-                    Ok(BodyEvent::End) => break Ok(()),
-                    Ok(BodyEvent::Gone(_)) => {}
-                    Ok(BodyEvent::Unreadable(uid, reason)) => {
-                        self.unreadable(Place { uid, ..folder }, reason)?;
-                    }
-                    Ok(BodyEvent::Body(body)) => {
-                        self.progress.moved();
-                        let content = ContentId::of(&body.octets);
-                        rows.push(NewRow {
-                            at: Place {
-                                uid: body.uid,
-                                ..folder
-                            },
-                            content,
-                            size: u32::try_from(body.octets.len()).unwrap_or(u32::MAX),
-                            date: body.date,
-                            flags: body.flags,
-                            verified_at: Some(clock::now_s()),
-                            origin: origin(body.uid, content),
-                            member: None,
-                        });
-                    }
-                    Err(error) => break Err(error),
+        let at_once = link.endpoint().meter.at_once(200);
+        let mut bodies = Bodies::new(mailbox, narrowing, uids, at_once);
+        let mut rows = Vec::new();
+        while let Some(event) = bodies.next(link).await? {
+            match event {
+                BodyEvent::End => self.know(&std::mem::take(&mut rows))?,
+                BodyEvent::Gone(_) => {}
+                BodyEvent::Unreadable(uid, reason) => {
+                    self.unreadable(Place { uid, ..folder }, &reason)?;
                 }
-            };
-            // What came whole before a connection was cut is known.
-            self.know(&rows)?;
-            read?;
+                BodyEvent::Body(body) => {
+                    self.progress.moved();
+                    let content = ContentId::of(&body.octets);
+                    rows.push(NewRow {
+                        at: Place {
+                            uid: body.uid,
+                            ..folder
+                        },
+                        content,
+                        size: length(&body.octets),
+                        date: body.date,
+                        flags: body.flags,
+                        verified_at: Some(clock::now_s()),
+                        origin: origin(body.uid, content),
+                        member: None,
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -566,50 +568,46 @@ impl Execution<'_> {
     async fn fetch_into_store(
         &self,
         link: &mut Account,
+        (mailbox, narrowing): ((&Mailbox, u32), &mut Narrowing),
         folder: Place,
         uids: &[u32],
     ) -> Result<(), AgentError> {
-        for set in uids
-            .chunks(link.endpoint().meter.at_once(50))
-            .flat_map(|some| wire::uid_sets(some, 4000))
-        {
-            let tag = link.ask_bodies(&set).await?;
-            let mut rows = Vec::new();
-            let read = loop {
-                match link.next_body(&tag).await {
-                    Ok(BodyEvent::End) => break Ok(()),
-                    Ok(BodyEvent::Gone(_)) => {}
-                    Ok(BodyEvent::Unreadable(uid, reason)) => {
-                        self.unreadable(Place { uid, ..folder }, reason)?;
-                    }
-                    Ok(BodyEvent::Body(body)) => {
-                        self.progress.moved();
-                        let size = u32::try_from(body.octets.len()).unwrap_or(u32::MAX);
-                        let octets = body.octets;
-                        let put = self
-                            .store
-                            .with(move |store| Ok(store.put(&octets)?))
-                            .await?;
-                        rows.push(NewRow {
-                            at: Place {
-                                uid: body.uid,
-                                ..folder
-                            },
-                            content: put.id,
-                            size,
-                            date: body.date,
-                            flags: body.flags,
-                            verified_at: Some(clock::now_s()),
-                            origin: Origin::Foreign,
-                            member: None,
-                        });
-                    }
-                    Err(error) => break Err(error),
+        let at_once = link.endpoint().meter.at_once(50);
+        let mut bodies = Bodies::new(mailbox, narrowing, uids, at_once);
+        let mut rows = Vec::new();
+        while let Some(event) = bodies.next(link).await? {
+            match event {
+                BodyEvent::End => {
+                    self.store.with(|store| Ok(store.commit()?)).await?;
+                    self.know(&std::mem::take(&mut rows))?;
                 }
-            };
-            self.store.with(|store| Ok(store.commit()?)).await?;
-            self.know(&rows)?;
-            read?;
+                BodyEvent::Gone(_) => {}
+                BodyEvent::Unreadable(uid, reason) => {
+                    self.unreadable(Place { uid, ..folder }, &reason)?;
+                }
+                BodyEvent::Body(body) => {
+                    self.progress.moved();
+                    let size = length(&body.octets);
+                    let octets = body.octets;
+                    let put = self
+                        .store
+                        .with(move |store| Ok(store.put(&octets)?))
+                        .await?;
+                    rows.push(NewRow {
+                        at: Place {
+                            uid: body.uid,
+                            ..folder
+                        },
+                        content: put.id,
+                        size,
+                        date: body.date,
+                        flags: body.flags,
+                        verified_at: Some(clock::now_s()),
+                        origin: Origin::Foreign,
+                        member: None,
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -735,50 +733,43 @@ impl Execution<'_> {
                 .insert(row.at.uid, row);
         }
         let mut refilled = 0;
+        let mut narrowing = Narrowing::default();
         for (logical, (mailbox, known)) in &self.source_folders {
             let Some(rows) = by_folder.get(&known.id) else {
                 continue;
             };
-            source.open_mailbox(mailbox).await?;
+            let here = (mailbox, known.uidvalidity);
+            source.open_listed(here.0, here.1).await?;
             let uids: Vec<u32> = rows.keys().copied().collect();
-            for set in uids
-                .chunks(source.endpoint().meter.at_once(50))
-                .flat_map(|some| wire::uid_sets(some, 4000))
-            {
-                let tag = source.ask_bodies(&set).await?;
-                let mut repairs = Vec::new();
-                loop {
-                    let body = match source.next_body(&tag).await? {
-                        BodyEvent::End => break,
-                        BodyEvent::Body(body) => body,
-                        BodyEvent::Gone(_) | BodyEvent::Unreadable(..) => continue,
-                    };
-                    let Some(row) = rows.get(&body.uid).filter(|r| {
-                        r.at.generation == known.generation
-                            && r.content == ContentId::of(&body.octets)
-                    }) else {
+            let at_once = source.endpoint().meter.at_once(50);
+            let mut bodies = Bodies::new(here, &mut narrowing, &uids, at_once);
+            let mut repairs = Vec::new();
+            while let Some(event) = bodies.next(source).await? {
+                let body = match event {
+                    BodyEvent::Body(body) => body,
+                    BodyEvent::Gone(_) | BodyEvent::Unreadable(..) => continue,
+                    BodyEvent::End => {
+                        self.store.with(|store| Ok(store.commit()?)).await?;
+                        refilled += u64::try_from(repairs.len()).unwrap_or(0);
+                        let mut ledger = self.ledger.borrow_mut();
+                        ledger.add_repairs(&std::mem::take(&mut repairs), clock::now_s())?;
                         continue;
-                    };
-                    self.progress.moved();
-                    let event = StoredRow::clone(row).into_add(self.triangle);
-                    let keep = move |store: &mut crate::store::Store| {
-                        store.put(&body.octets)?;
-                        Ok(store.record(event)?)
-                    };
-                    self.store.with(keep).await?;
-                    repairs.push((
-                        self.triangle,
-                        Class::MissingInStore,
-                        Corner::Store,
-                        logical.clone(),
-                        row.content,
-                    ));
-                }
-                self.store.with(|store| Ok(store.commit()?)).await?;
-                refilled += u64::try_from(repairs.len()).unwrap_or(0);
-                self.ledger
-                    .borrow_mut()
-                    .add_repairs(&repairs, clock::now_s())?;
+                    }
+                };
+                let Some(row) = rows.get(&body.uid).filter(|r| {
+                    r.at.generation == known.generation && r.content == ContentId::of(&body.octets)
+                }) else {
+                    continue;
+                };
+                self.progress.moved();
+                let event = StoredRow::clone(row).into_add(self.triangle);
+                let keep = move |store: &mut crate::store::Store| {
+                    store.put(&body.octets)?;
+                    Ok(store.record(event)?)
+                };
+                self.store.with(keep).await?;
+                let (class, corner) = (Class::MissingInStore, Corner::Store);
+                repairs.push((self.triangle, class, corner, logical.clone(), row.content));
             }
         }
         Ok(refilled)

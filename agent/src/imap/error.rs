@@ -37,6 +37,8 @@ pub enum Kind {
     Silent,
     /// The answer is not what the protocol promises.
     Unexpected,
+    /// Another folder has the name of the one that was listed.
+    Replaced,
 }
 
 /// A failure of one command on one account: which, in which folder, why, and whether trying again helps.
@@ -66,7 +68,8 @@ impl ImapError {
             | Kind::Cut
             | Kind::Silent
             | Kind::TokenServer
-            | Kind::BackOff => true,
+            | Kind::BackOff
+            | Kind::Replaced => true,
             // A folder that is gone since it was listed is no more in the next list.
             Kind::No => {
                 passes(&self.text) || matches!(self.command, "EXAMINE" | "SELECT" | "STATUS")
@@ -121,6 +124,22 @@ impl ImapError {
         self.refuses_folder() && words.iter().any(|words| lower.contains(words))
     }
 
+    /// Whether the server says that the user may not do it (RFC 5530's NOPERM): it will go on saying so.
+    #[must_use]
+    pub fn lacks_rights(&self) -> bool {
+        let lower = self.text.to_ascii_lowercase();
+        self.kind == Kind::No
+            && ["[noperm]", "permission denied", "access denied"]
+                .iter()
+                .any(|words| lower.contains(words))
+    }
+
+    /// Whether folders were renamed, replaced or deleted since they were listed: the list is of no use any more.
+    #[must_use]
+    pub fn outdates_the_list(&self) -> bool {
+        self.kind == Kind::Replaced || self.says_it_is_not_there()
+    }
+
     /// How long the server wants to be left alone, where that is what failed.
     #[must_use]
     pub fn backs_off(&self) -> Option<Duration> {
@@ -137,7 +156,7 @@ impl ImapError {
             Kind::No => FailureCode::Refused,
             Kind::OverQuota => FailureCode::OverQuota,
             Kind::BackOff => FailureCode::Refused,
-            Kind::Bye | Kind::Cut | Kind::Silent => FailureCode::Interrupted,
+            Kind::Bye | Kind::Cut | Kind::Silent | Kind::Replaced => FailureCode::Interrupted,
             Kind::Bad | Kind::Unexpected => FailureCode::UnexpectedAnswer,
         }
     }
@@ -163,6 +182,7 @@ impl fmt::Display for ImapError {
             Kind::Cut => "the connection was cut",
             Kind::Silent => "the server went silent",
             Kind::Unexpected => "unexpected answer",
+            Kind::Replaced => "another folder has its name since it was listed",
         };
         write!(f, ": {what}")?;
         if !self.text.is_empty() {

@@ -33,9 +33,20 @@ pub enum BodyEvent {
     /// A message that vanished meanwhile: its body came as NIL.
     Gone(u32),
     /// A message that cannot be copied truly, and why.
-    Unreadable(u32, &'static str),
+    Unreadable(u32, String),
     /// The end; messages that came neither way have vanished.
     End,
+}
+
+impl BodyEvent {
+    /// The message that it is about.
+    #[must_use]
+    pub fn uid(&self) -> Option<u32> {
+        match self {
+            Self::Body(Body { uid, .. }) | Self::Gone(uid) | Self::Unreadable(uid, _) => Some(*uid),
+            Self::End => None,
+        }
+    }
 }
 
 impl Link {
@@ -133,12 +144,11 @@ fn body(attributes: &[AttributeValue<'_>]) -> Result<Option<BodyEvent>, String> 
         return Ok(Some(BodyEvent::Gone(uid)));
     };
     let (Some(size), Some(date), Some(flags)) = (size, date, flags) else {
-        return Err(format!(
-            "UID {uid} came without all of FLAGS, INTERNALDATE, RFC822.SIZE"
-        ));
+        let reason = "it came without all of FLAGS, INTERNALDATE, RFC822.SIZE";
+        return Ok(Some(BodyEvent::Unreadable(uid, reason.to_owned())));
     };
     if octets.len() != size {
-        return Ok(Some(BodyEvent::Unreadable(uid, UNEQUAL)));
+        return Ok(Some(BodyEvent::Unreadable(uid, UNEQUAL.to_owned())));
     }
     Ok(Some(BodyEvent::Body(Body {
         uid,

@@ -77,6 +77,22 @@ impl Link {
         self.opened(mailbox, writing, command, &tag).await
     }
 
+    /// Opens a mailbox as it was listed; UIDs of one that has another UIDVALIDITY by now would be other messages.
+    pub async fn open_listed(
+        &mut self,
+        mailbox: &Mailbox,
+        uidvalidity: u32,
+        writing: bool,
+    ) -> Result<Opened, ImapError> {
+        let opened = self.open_mailbox(mailbox, writing).await?;
+        if opened.status.uidvalidity == uidvalidity {
+            return Ok(opened);
+        }
+        let command = if writing { "SELECT" } else { "EXAMINE" };
+        let error = self.error(Kind::Replaced, command, "");
+        Err(in_folder(error, Some(mailbox)))
+    }
+
     /// The command that opens a mailbox.
     pub(super) fn opening(&self, mailbox: &Mailbox, writing: bool) -> (&'static str, String) {
         let command = if writing { "SELECT" } else { "EXAMINE" };

@@ -113,6 +113,12 @@ pub fn uid_sets(uids: &[u32], max_len: usize) -> Vec<String> {
     sets
 }
 
+/// One set of all UIDs, however long.
+#[must_use]
+pub fn uid_set(uids: &[u32]) -> String {
+    uid_sets(uids, usize::MAX).pop().unwrap_or_default()
+}
+
 /// How many UIDs a set of [`uid_sets`] names.
 #[must_use]
 pub fn in_set(set: &str) -> u32 {

@@ -8,6 +8,7 @@ use maildreieck_api_spec::vocabulary::Corner;
 use super::schema::{folder, message, quarantine};
 use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
 use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
+use crate::plan::mirror::Shape;
 use crate::plan::view::{FolderId, Origin, Place, Row};
 use crate::store::Event;
 
@@ -199,6 +200,46 @@ impl Ledger {
             }
         }
         Ok(known)
+    }
+
+    /// An account's messages that have one of these sizes and dates.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn of_shapes(
+        &mut self,
+        triangle: &str,
+        corner: Corner,
+        shapes: &BTreeSet<Shape>,
+    ) -> Result<BTreeMap<Shape, BTreeSet<Place>>> {
+        let known = message::table
+            .inner_join(folder::table.on(folder::id.eq(message::folder_id)))
+            .filter(
+                folder::triangle
+                    .eq(triangle)
+                    .and(folder::corner.eq(corner.as_str())),
+            )
+            .select((
+                message::folder_id,
+                message::generation,
+                message::uid,
+                message::size,
+                message::date,
+            ))
+            .load_iter::<(i64, i32, i64, i64, i64), _>(&mut self.db)?;
+        let mut found: BTreeMap<Shape, BTreeSet<Place>> = BTreeMap::new();
+        for row in known {
+            let (folder, generation, uid, size, date) = row?;
+            let shape = (unsigned(size)?, InternalDate(date));
+            if shapes.contains(&shape) {
+                found.entry(shape).or_default().insert(Place {
+                    folder: FolderId(folder),
+                    generation: generation_of(generation)?,
+                    uid: unsigned(uid)?,
+                });
+            }
+        }
+        Ok(found)
     }
 
     /// How many messages of an account are known, in all its folders.

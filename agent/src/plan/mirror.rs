@@ -5,6 +5,7 @@
 //! went that are gone from their folders, then everything else. After each the view is made anew.
 //! Nothing is ever planned that deletes.
 
+mod doubt;
 mod folder;
 mod rename;
 mod scene;
@@ -16,6 +17,7 @@ use maildreieck_api_spec::runs::Volume;
 use maildreieck_api_spec::vocabulary::Class;
 use serde::Serialize;
 
+pub use self::doubt::{Doubt, Shape};
 pub use self::rename::followed;
 use self::rename::renamed;
 use self::scene::Scene;

@@ -215,6 +215,12 @@ pub fn unreadable_content(folder: &LogicalFolder, uid: u32) -> ContentId {
     ContentId::of(format!("unreadable {folder} {uid}").as_bytes())
 }
 
+/// As [`unreadable_content`], of a message on the standby.
+#[must_use]
+pub fn unread_copy(folder: &LogicalFolder, uid: u32) -> ContentId {
+    ContentId::of(format!("unreadable copy {folder} {uid}").as_bytes())
+}
+
 fn unreadable(entry: &Entry) -> bool {
     entry.content == unreadable_content(&entry.folder, entry.uid)
 }

@@ -248,12 +248,15 @@ impl Pop {
             }
             Retrieved::Refused => Ok(BodyEvent::Unreadable(
                 uid,
-                "its server refuses to deliver it",
+                "its server refuses to deliver it".to_owned(),
             )),
             Retrieved::TooLong => {
                 self.session = None;
                 self.sent.clear();
-                Ok(BodyEvent::Unreadable(uid, "it is longer than 512 MiB"))
+                Ok(BodyEvent::Unreadable(
+                    uid,
+                    "it is longer than 512 MiB".to_owned(),
+                ))
             }
         }
     }

@@ -16,7 +16,7 @@ const FOLDERS: [&str; 3] = ["INBOX", "Projekte", "Archiv"];
 /// The folder that nobody works in.
 const QUIET: &str = "Ablage";
 
-fn below(random: &mut Random, bound: usize) -> usize {
+pub fn below(random: &mut Random, bound: usize) -> usize {
     usize::try_from(random.below(u64::try_from(bound).unwrap())).unwrap()
 }
 

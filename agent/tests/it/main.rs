@@ -33,3 +33,4 @@ mod site;
 mod sizes;
 mod tampering;
 mod targets;
+mod torn;

@@ -119,7 +119,8 @@ async fn ask_account(
         let Some(folder) = seen.folders.get(name) else {
             continue;
         };
-        account.open_mailbox(&folder.mailbox).await?;
+        let uidvalidity = folder.known.uidvalidity;
+        account.open_listed(&folder.mailbox, uidvalidity).await?;
         let all: Vec<u32> = uids.keys().copied().collect();
         for set in all.chunks(AT_ONCE).flat_map(|some| uid_sets(some, 4_000)) {
             for (uid, octets) in account.imap()?.heads(&set, HEADER).await? {

@@ -1,7 +1,6 @@
 //! Bytes read back from all corners, and what came of it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use maildreieck_api_spec::vocabulary::{Corner, Depth};
 
@@ -9,7 +8,7 @@ use crate::account::Account;
 use crate::clock;
 use crate::cycle::{Round, Site};
 use crate::error::AgentError;
-use crate::execute::{LARGE, identify_large};
+use crate::execute::{LARGE, Narrowing, identify_large};
 use crate::imap::{BodyEvent, wire};
 use crate::plan::budget::Left;
 use crate::plan::equivalence::second_digest;
@@ -21,8 +20,6 @@ use crate::store::{ReadBack, Store};
 
 /// The part of earlier proofs that a Tx reads again.
 const SHARE: u64 = 30;
-/// Messages that an account does not give, and is read on nevertheless.
-const MOST_UNREAD: usize = 20;
 /// What a Tx reads of the store at least, octets, or so many messages of its average size where those are fewer octets:
 /// a store of small messages would else be read whole each day, however many they are.
 const STORE_SHARE_BYTES: u64 = 64 << 20;
@@ -111,6 +108,7 @@ impl Round<'_> {
             (&self.target, &mut self.target_link)
         };
         let mut read = Read::default();
+        let mut narrowing = Narrowing::default();
         for folder in seen.folders.values() {
             let Some(messages) = due.get(&folder.known.id) else {
                 continue;
@@ -128,7 +126,8 @@ impl Round<'_> {
             if known.is_empty() {
                 continue;
             }
-            link.open_mailbox(&folder.mailbox).await?;
+            let known_as = (&folder.mailbox, folder.known.uidvalidity);
+            link.open_listed(known_as.0, known_as.1).await?;
             let size = |uid: &u32| there.get(uid).map_or(0, |size| u64::from(*size));
             let all = known.len();
             let uids: Vec<u32> = known
@@ -158,34 +157,25 @@ impl Round<'_> {
             };
             while let Some(set) = sets.pop_front() {
                 reading.came.clear();
-                let result = reading.set(link, &set).await;
+                let in_parts = set.first().is_some_and(|uid| narrowing.in_parts(*uid));
+                let result = reading.set(link, &set, in_parts).await;
                 reading.note_verified()?;
+                if !reading.came.is_empty() {
+                    narrowing.came();
+                }
                 let error = match result {
                     Ok(()) => continue,
-                    Err(AgentError::Imap(error)) if error.ended() && in_parts => error,
+                    Err(AgentError::Imap(error)) if link.reads_in_parts() => error,
                     Err(error) => return Err(error),
                 };
-                // A server may hang up on whoever reads a certain message: what is left is read without it.
-                let rest = set.into_iter().filter(|uid| !reading.came.contains(uid));
-                let mut rest: VecDeque<u32> = rest.collect();
-                if reading.came.is_empty()
-                    && let Some(first) = rest.pop_front()
-                {
-                    if rest.is_empty() {
-                        let detail = format!("the server ended the connection: {}", error.text);
-                        reading.unreadable(first, detail);
-                        if reading.read.unread.len() > MOST_UNREAD {
-                            return Err(error.into());
-                        }
-                    } else {
-                        sets.push_front(rest.into());
-                        sets.push_front(vec![first]);
-                    }
-                } else if !rest.is_empty() {
-                    sets.push_front(rest.into());
+                let narrowed = narrowing.after(&set, &reading.came, error.clone())?;
+                for set in narrowed.again.into_iter().rev() {
+                    sets.push_front(set);
                 }
-                *link = Account::open(Arc::clone(link.endpoint())).await?;
-                link.open_mailbox(&folder.mailbox).await?;
+                if let Some((uid, reason)) = narrowed.given_up {
+                    reading.unreadable(uid, reason);
+                }
+                Narrowing::connect_again(link, known_as, &error).await?;
             }
             if read.broken_off {
                 break;
@@ -219,9 +209,15 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Reads some messages of the open folder, or a large one in parts.
-    async fn set(&mut self, link: &mut Account, uids: &[u32]) -> Result<(), AgentError> {
+    /// Reads some messages of the open folder; `in_parts` where it is a large one.
+    async fn set(
+        &mut self,
+        link: &mut Account,
+        uids: &[u32],
+        in_parts: bool,
+    ) -> Result<(), AgentError> {
         if let [uid] = uids
+            && in_parts
             && let Some(size) = self.sizes.get(uid).filter(|size| **size >= LARGE)
             && link.reads_in_parts()
         {
@@ -243,7 +239,7 @@ impl Reading<'_> {
                     BodyEvent::Unreadable(uid, reason) => {
                         self.came.insert(uid);
                         if self.known.contains_key(&uid) {
-                            self.unreadable(uid, reason.to_owned());
+                            self.unreadable(uid, reason);
                         }
                         continue;
                     }

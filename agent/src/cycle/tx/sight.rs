@@ -13,7 +13,7 @@ use crate::plan::guard::Lost;
 use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder};
 use crate::plan::names::excluded;
 use crate::plan::reconcile::{
-    Corners, Difference, Entry, Explanations, Gone, unreadable_content, waits,
+    Corners, Difference, Entry, Explanations, Gone, unread_copy, unreadable_content, waits,
 };
 use crate::plan::view::{FolderId, Origin, Place, Row, Shown, Side, Tombstone};
 use crate::report::figures::{Counted, Figures};
@@ -87,7 +87,9 @@ impl Round<'_> {
                 here.primary = primary.entries();
             }
             if let Some(side) = pair.target {
-                here.standby = target_entries(name, &side, &cut.standby);
+                let folder = self.target.folders.get(name);
+                let found = folder.map_or(0, |folder| folder.known.found_uidnext);
+                here.standby = target_entries(name, &side, &cut.standby, found);
             }
             let stored = stored.remove(name).unwrap_or_default().into_iter();
             here.store = stored
@@ -367,25 +369,30 @@ impl Primary<'_> {
     }
 }
 
-fn target_entries(name: &LogicalFolder, side: &Side, cut: &Stands) -> Vec<Entry> {
-    side.shown
-        .iter()
-        .filter_map(|shown| {
-            let row = side.rows.get(&shown.uid)?;
-            Some(Entry {
-                folder: name.clone(),
-                content: row.content,
-                date: shown.date,
-                flags: shown.flags.clone(),
-                size: shown.size,
-                uid: shown.uid,
-                copy: None,
-                late: is_late(cut, name, side, shown.uid),
-                gone: None,
-                preexisting: row.origin == Origin::Preexisting,
-                quarantine: None,
-                verified_at: row.verified_at,
-            })
+/// What lies on the standby; what the server lists and does not give is foreign, since nobody knows what it is. `found` is
+/// UIDNEXT as the first mirror met it.
+fn target_entries(name: &LogicalFolder, side: &Side, cut: &Stands, found: u32) -> Vec<Entry> {
+    let entry = |shown: &Shown| {
+        let late = is_late(cut, name, side, shown.uid);
+        let row = side.rows.get(&shown.uid);
+        if row.is_none() && late {
+            return None;
+        }
+        let was_there = side.generation == 1 && shown.uid < found;
+        Some(Entry {
+            folder: name.clone(),
+            content: row.map_or_else(|| unread_copy(name, shown.uid), |row| row.content),
+            date: shown.date,
+            flags: shown.flags.clone(),
+            size: shown.size,
+            uid: shown.uid,
+            copy: None,
+            late,
+            gone: None,
+            preexisting: row.map_or(was_there, |row| row.origin == Origin::Preexisting),
+            quarantine: None,
+            verified_at: row.and_then(|row| row.verified_at),
         })
-        .collect()
+    };
+    side.shown.iter().filter_map(entry).collect()
 }
