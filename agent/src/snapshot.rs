@@ -451,6 +451,7 @@ fn side(
         stale: known.stale,
         gone: folder.status.is_none(),
         unreadable: known.unreadable,
+        altered: known.altered,
         hinted: protocol == Protocol::Pop3,
     })
 }

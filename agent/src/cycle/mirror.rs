@@ -65,6 +65,14 @@ impl Site {
         let mut tries = 0;
         loop {
             tries += 1;
+            let altered = self.ledger.borrow_mut().part_from_altered(&triangle.name)?;
+            if altered > 0 {
+                tracing::warn!(
+                    triangle = triangle.name,
+                    messages = altered,
+                    "the primary gives other octets than it gave: what was copied stays, and what is there now is copied too"
+                );
+            }
             let mut round = self
                 .unless_stopped(Round::look(self, triangle, false))
                 .await?;

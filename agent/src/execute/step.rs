@@ -31,6 +31,9 @@ impl Execution<'_> {
         source: &mut Account,
         target: &mut Account,
     ) -> Result<Done, AgentError> {
+        let buries = |record: &Record| matches!(record, Record::Tombstone { .. });
+        let buried = !view.tombstones.is_empty() || plan.records.iter().any(buries);
+        self.buried.set(buried);
         let mut touched = plan.create.clone();
         let target = target.imap()?;
         let prepared = async {
@@ -205,7 +208,10 @@ impl Execution<'_> {
                 Record::SourceAgain { from, to } | Record::Moved { from, to, .. } => {
                     inherited.insert(*to);
                     if let (Some(old), Some(new)) = (view.source_row(*from), view.source_row(*to)) {
-                        let member = old.member.unwrap_or_else(|| self.new_member(*to));
+                        let member = match old.member {
+                            Some(member) => member,
+                            None => self.new_member(*to, new.content)?,
+                        };
                         events.push(self.add(member, *to, new)?);
                     }
                 }
@@ -253,7 +259,7 @@ impl Execution<'_> {
                 && row.member.is_none()
                 && !inherited.contains(&at)
             {
-                let member = self.new_member(at);
+                let member = self.new_member(at, row.content)?;
                 events.push(self.add(member, at, row)?);
                 members.push((at, member));
             }
@@ -281,11 +287,12 @@ impl Execution<'_> {
         found.map(|(name, (mailbox, known))| (name, mailbox.as_str(), known.uidvalidity))
     }
 
-    fn new_member(&self, at: Place) -> MemberId {
+    fn new_member(&self, at: Place, content: ContentId) -> Result<MemberId, AgentError> {
         let (mailbox, uidvalidity) = self
             .source_of(at)
             .map_or(("", 0), |(_, mailbox, validity)| (mailbox, validity));
-        MemberId::of(self.triangle, mailbox, uidvalidity, at.generation, at.uid)
+        let id = MemberId::of(self.triangle, mailbox, uidvalidity, at.generation, at.uid);
+        Ok(self.store.lock().member_for(id, content)?)
     }
 
     fn add(

@@ -238,6 +238,7 @@ impl Execution<'_> {
         let (mailbox, uidvalidity) = (mailbox.as_str().to_owned(), known.uidvalidity);
         let triangle: Box<str> = self.triangle.into();
         let folder = logical.clone();
+        let buried = self.buried.get();
         let store = move |store: &mut Store| {
             let mut kept = Vec::with_capacity(messages.len() + large.len());
             for (body, permit) in messages {
@@ -256,7 +257,11 @@ impl Execution<'_> {
             let mut members = Vec::with_capacity(kept.len());
             for (stored, _) in &kept {
                 let generation = source.generation;
-                let member = MemberId::of(&triangle, &mailbox, uidvalidity, generation, stored.uid);
+                let mut member =
+                    MemberId::of(&triangle, &mailbox, uidvalidity, generation, stored.uid);
+                if buried {
+                    member = store.member_for(member, stored.content)?;
+                }
                 store.record(Event::Add {
                     member,
                     triangle: triangle.clone(),

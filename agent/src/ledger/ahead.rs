@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use super::schema::{activity, backoff, quarantine, spent, tombstone, triangle};
+use super::schema::{activity, backoff, quarantine, spent, tombstone};
 use super::{Ledger, Result};
 
 const HOUR_S: i64 = 3600;
@@ -17,9 +17,6 @@ impl Ledger {
     pub fn mind_clock(&mut self, now: i64, longest_s: i64) -> Result<()> {
         let hour = now.div_euclid(HOUR_S);
         self.transact_lightly(|db| {
-            diesel::update(triangle::table.filter(triangle::last_tx_at.gt(now)))
-                .set(triangle::last_tx_at.eq(now))
-                .execute(db)?;
             diesel::update(tombstone::table.filter(tombstone::vanished_at.gt(now)))
                 .set(tombstone::vanished_at.eq(now))
                 .execute(db)?;

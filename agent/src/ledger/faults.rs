@@ -7,7 +7,7 @@ use maildreieck_api_spec::vocabulary::{Class, Corner};
 
 use super::messages::content_of;
 use super::records::key;
-use super::schema::{equivalent, folder, quarantine, refused_keyword, repair, triangle};
+use super::schema::{equivalent, folder, quarantine, refused_keyword, repair, tombstone};
 use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
 use crate::plan::identity::{ContentId, LogicalFolder};
 use crate::plan::view::{FolderId, Place};
@@ -104,17 +104,17 @@ impl Ledger {
             .collect()
     }
 
-    /// Notes a Tx: which repairs it reported.
+    /// Notes a Tx: which repairs it reported, and that it reported the tombstones.
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub fn close_tx(&mut self, name: &str, tx_at: i64, reported: &[i64]) -> Result<()> {
+    pub fn close_tx(&mut self, name: &str, reported: &[i64]) -> Result<()> {
         self.transact(|db| {
             diesel::update(repair::table.filter(repair::id.eq_any(reported)))
                 .set(repair::reported.eq(true))
                 .execute(db)?;
-            diesel::update(triangle::table.find(name))
-                .set(triangle::last_tx_at.eq(tx_at))
+            diesel::update(tombstone::table.filter(tombstone::triangle.eq(name)))
+                .set(tombstone::reported.eq(true))
                 .execute(db)?;
             Ok(())
         })

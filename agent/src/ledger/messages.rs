@@ -91,6 +91,7 @@ pub(crate) struct FolderRows {
     pub rows: BTreeMap<u32, Row>,
     pub stale: BTreeMap<(u32, u32), Row>,
     pub unreadable: BTreeSet<u32>,
+    pub altered: BTreeMap<u32, ContentId>,
 }
 
 pub(super) fn content_of(octets: &[u8]) -> Result<ContentId> {
@@ -199,6 +200,7 @@ impl Ledger {
                 }
             }
         }
+        known.altered = self.altered(folder, generation)?;
         Ok(known)
     }
 
@@ -418,6 +420,7 @@ impl Ledger {
                 )))
                 .set(message::verified_at.eq(at))
                 .execute(db)?;
+                Self::unaltered(db, *place)?;
             }
             Ok(())
         })
@@ -475,7 +478,7 @@ impl Ledger {
         Ok(due)
     }
 
-    /// Notes that a message has turned out to hold other octets than was known.
+    /// Notes that a message of the standby has turned out to hold other octets than was known.
     ///
     /// # Errors
     /// The ledger cannot be written.

@@ -5,6 +5,7 @@
 //! machine (`synchronous = FULL`): a batch is journalled here before it is sent.
 
 mod ahead;
+mod altered;
 mod batches;
 mod faults;
 mod folders;

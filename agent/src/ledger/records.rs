@@ -18,8 +18,6 @@ use crate::store::Member;
 pub struct TriangleState {
     /// When a mirror run first came to its end.
     pub first_mirror_at: Option<i64>,
-    /// When it was last proved.
-    pub last_tx_at: Option<i64>,
     /// Counts failovers and returns.
     pub epoch: u32,
 }
@@ -367,16 +365,16 @@ impl Ledger {
             .collect()
     }
 
-    /// How many tombstones have been written since an instant.
+    /// How many tombstones no Tx has reported yet.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn new_tombstones(&mut self, triangle: &str, since: i64) -> Result<u64> {
+    pub fn new_tombstones(&mut self, triangle: &str) -> Result<u64> {
         let count: i64 = tombstone::table
             .filter(
                 tombstone::triangle
                     .eq(triangle)
-                    .and(tombstone::vanished_at.gt(since)),
+                    .and(tombstone::reported.eq(false)),
             )
             .filter(tombstone::moved.eq(false))
             .count()
@@ -393,17 +391,12 @@ impl Ledger {
             .values((triangle::name.eq(name), triangle::epoch.eq(0)))
             .on_conflict_do_nothing()
             .execute(&mut self.db)?;
-        let (first_mirror_at, last_tx_at, epoch) = triangle::table
+        let (first_mirror_at, epoch) = triangle::table
             .find(name)
-            .select((
-                triangle::first_mirror_at,
-                triangle::last_tx_at,
-                triangle::epoch,
-            ))
-            .first::<(Option<i64>, Option<i64>, i32)>(&mut self.db)?;
+            .select((triangle::first_mirror_at, triangle::epoch))
+            .first::<(Option<i64>, i32)>(&mut self.db)?;
         Ok(TriangleState {
             first_mirror_at,
-            last_tx_at,
             epoch: generation_of(epoch)?,
         })
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use diesel::prelude::*;
 
 use super::messages::origin_of;
-use super::schema::{message, quarantine};
+use super::schema::{altered, message, quarantine};
 use super::{KnownFolder, Ledger, Result, generation_to, unsigned};
 use crate::plan::identity::InternalDate;
 use crate::plan::rest::{Copied, Linked, at_rest};
@@ -39,7 +39,7 @@ impl Ledger {
     }
 
     /// How many messages are known in a folder, where these are just the ones that are shown, none is of an ended
-    /// generation and none in quarantine. What a folder shows is not looked at without a listing.
+    /// generation, none in quarantine and none altered. What a folder shows is not looked at without a listing.
     pub(crate) fn known_as_shown(
         &mut self,
         known: &KnownFolder,
@@ -49,7 +49,11 @@ impl Ledger {
             .filter(quarantine::folder_id.eq(known.id.0))
             .count()
             .get_result(&mut self.db)?;
-        if put_aside > 0 {
+        let other: i64 = altered::table
+            .filter(altered::folder_id.eq(known.id.0))
+            .count()
+            .get_result(&mut self.db)?;
+        if put_aside > 0 || other > 0 {
             return Ok(None);
         }
         let rows = message::table

@@ -5,7 +5,6 @@ diesel::table! {
     triangle (name) {
         name -> Text,
         first_mirror_at -> Nullable<BigInt>,
-        last_tx_at -> Nullable<BigInt>,
         epoch -> Integer,
         store_mark -> Nullable<Binary>,
         standby_place -> Nullable<Text>,
@@ -70,6 +69,7 @@ diesel::table! {
         moved -> Bool,
         vanished_at -> BigInt,
         epoch -> Integer,
+        reported -> Bool,
     }
 }
 
@@ -178,4 +178,13 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(message, folder, quarantine, renaming);
+diesel::table! {
+    altered (folder_id, generation, uid) {
+        folder_id -> BigInt,
+        generation -> Integer,
+        uid -> BigInt,
+        content -> Binary,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(message, folder, quarantine, renaming, altered);

@@ -68,6 +68,17 @@ impl MemberId {
         Self(id)
     }
 
+    /// The id of another message that is seen at this place later: the server has put it there under the same UID.
+    #[must_use]
+    pub fn beside(self, content: ContentId) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("maildreieck 2026 member id beside");
+        hasher.update(&self.0);
+        hasher.update(&content.0);
+        let mut id = [0; 16];
+        hasher.finalize_xof().fill(&mut id);
+        Self(id)
+    }
+
     /// From 16 octets as a database keeps them; `None` for another length.
     #[must_use]
     pub fn from_slice(octets: &[u8]) -> Option<Self> {

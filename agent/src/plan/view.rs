@@ -98,6 +98,8 @@ pub struct Side {
     pub gone: bool,
     /// Messages that cannot be copied and stay where they are, with no row: quarantined when they were read.
     pub unreadable: BTreeSet<u32>,
+    /// What messages turned out to be that are not what was copied from them (sources).
+    pub altered: BTreeMap<u32, ContentId>,
     /// Whether size and date of a message are hints until it has been read (sources that speak POP3).
     pub hinted: bool,
 }

@@ -202,6 +202,18 @@ impl Store {
         self.index.borrow_mut().knows(member)
     }
 
+    /// The id of a member of this content: the one given, or one beside it where that is the id of another content.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn member_for(&self, id: MemberId, content: ContentId) -> Result<MemberId, StoreError> {
+        let known = self.index.borrow_mut().content_of(&id)?;
+        Ok(match known {
+            Some(known) if known != content => id.beside(content),
+            _ => id,
+        })
+    }
+
     /// Records that a content cannot be read, so that putting it again stores it anew.
     ///
     /// # Errors

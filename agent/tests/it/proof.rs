@@ -376,6 +376,76 @@ fn a_message_that_a_server_hangs_up_on_is_named_and_the_rest_is_read() {
     assert_eq!(standby["whole"], false);
 }
 
+/// Flips an octet of a message's file on a server's disc, or flips it back.
+fn flip(server: &Dovecot, number: u32) {
+    let holds = |path: &PathBuf| {
+        let octets = std::fs::read(path).unwrap();
+        let text = format!("Message-ID: <{number}@");
+        octets.starts_with(text.as_bytes())
+    };
+    let file = walk(&server.maildir(USER)).into_iter().find(holds).unwrap();
+    let mut octets = std::fs::read(&file).unwrap();
+    let last = octets.len() - 3;
+    octets[last] ^= 1;
+    std::fs::write(&file, octets).unwrap();
+}
+
+/// A server must not change a message, and a bad disc does. What was copied in time is not given up for what is there now.
+#[test]
+fn what_the_primary_alters_is_copied_beside_what_it_was() {
+    let site = balanced();
+    flip(&site.primary, 4);
+    let said = site.agent(&["reconcile", "--depth", "content"]).exits(3);
+    // The store has what it was, and not what it is.
+    let both = ["missing_at_primary store", "missing_in_store store"];
+    assert_eq!(said.classes(), ["altered standby", both[0], both[1]]);
+    let said = site.once().exits(0);
+    assert_eq!(said.sent(), 1);
+    let vanished = ["(missing_at_primary standby)"];
+    assert_eq!(said.classes(), vanished);
+    assert_eq!(said.triangle()["certificate"]["new_tombstones"], 1);
+    site.fill("INBOX", 10, 1);
+    for sent in [1, 0] {
+        let said = site.once().exits(0);
+        assert_eq!(
+            (said.sent(), said.classes()),
+            (sent, vanished.map(str::to_owned).to_vec())
+        );
+    }
+    let stats = site.agent(&["store", "stats"]).exits(0).json;
+    assert_eq!(
+        (&stats["messages"], &stats["tombstones"]),
+        (&7.into(), &1.into())
+    );
+    let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
+    assert_eq!(said.classes(), vanished);
+    // As it was, it is known again.
+    flip(&site.primary, 4);
+    site.agent(&["reconcile", "--depth", "content"]).exits(3);
+    let said = site.once().exits(0);
+    assert_eq!(
+        (said.sent(), said.classes()),
+        (0, vanished.map(str::to_owned).to_vec())
+    );
+    let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
+    assert_eq!(said.classes(), vanished);
+    site.agent(&["store", "check"]).exits(0);
+}
+
+#[test]
+fn what_both_accounts_alter_alike_comes_into_the_store() {
+    let site = balanced();
+    for server in [&site.primary, &site.standby] {
+        flip(server, 4);
+    }
+    site.agent(&["reconcile", "--depth", "content"]).exits(3);
+    let said = site.once().exits(0);
+    assert_eq!(said.sent(), 0, "{:?}", said.classes());
+    let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
+    assert_eq!(said.classes(), [""; 0]);
+    site.agent(&["store", "check"]).exits(0);
+}
+
 /// Cuts off messages' files on a server's disc. Dovecot goes by the sizes in their names, and hangs up on whoever reads one.
 /// The messages' UIDs.
 pub fn cut(server: &Dovecot, numbers: &[u32]) -> Vec<u32> {

@@ -38,10 +38,9 @@ impl Round<'_> {
         let depth = asked.depth;
         let key = self.site.report_key();
         let mut ledger = self.site.ledger.borrow_mut();
-        let state = ledger.triangle(name)?;
         let repairs = ledger.open_repairs(name)?;
         let known = ledger.count_messages(name, Corner::Primary.as_str())?;
-        let new_tombstones = ledger.new_tombstones(name, state.last_tx_at.unwrap_or(0))?;
+        let new_tombstones = ledger.new_tombstones(name)?;
         let now_at = clock::now().max(tx_at);
         let counted = seen.count();
         let [primary, standby, store] = counted.sums;
@@ -120,7 +119,7 @@ impl Round<'_> {
             .collect();
         ledger.settle(&again)?;
         let reported: Vec<i64> = repairs.iter().map(|r| r.id).collect();
-        ledger.close_tx(name, tx_at.timestamp(), &reported)?;
+        ledger.close_tx(name, &reported)?;
         Ok(Proof {
             verdict,
             tx_at,

@@ -283,7 +283,11 @@ impl Reading<'_> {
             if equivalent {
                 ledger.note_equivalent(expected, content)?;
             }
-            ledger.found_altered(at, content, now)?;
+            if self.corner == Corner::Primary {
+                ledger.note_altered(at, content)?;
+            } else {
+                ledger.found_altered(at, content, now)?;
+            }
         }
         self.read.count += 1;
         self.site.progress.moved();

@@ -315,7 +315,7 @@ impl Primary<'_> {
             let lacks = side.unreadable.contains(&shown.uid) || !given;
             return lacks.then_some(entry);
         };
-        entry.content = row.content;
+        entry.content = side.altered.get(&shown.uid).copied().unwrap_or(row.content);
         entry.copy = self.copy_of(row);
         entry.verified_at = row.verified_at;
         if self.short && row.copy.is_none() {

@@ -36,6 +36,14 @@ impl Index {
         Ok(self.member(&lookup)?.is_some())
     }
 
+    pub(crate) fn content_of(
+        &mut self,
+        member: &MemberId,
+    ) -> Result<Option<ContentId>, StoreError> {
+        let lookup = self.member_lookup(member);
+        Ok(self.member(&lookup)?.map(|state| state.member.content))
+    }
+
     pub(super) fn put_events(&mut self, events: &[Event]) -> Result<(), StoreError> {
         let mut order: Vec<Lookup> = Vec::new();
         let mut states: HashMap<Lookup, Option<MemberState>> = HashMap::new();

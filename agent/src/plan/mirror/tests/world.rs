@@ -174,6 +174,7 @@ impl Account {
             stale: BTreeMap::new(),
             gone: mailbox.is_none(),
             unreadable: BTreeSet::new(),
+            altered: BTreeMap::new(),
             hinted: false,
         };
         let mails = mailbox.iter().flat_map(|m| &m.mails);
