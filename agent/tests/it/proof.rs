@@ -1,5 +1,6 @@
 //! What Tx says, planted difference by planted difference.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
@@ -430,6 +431,33 @@ fn what_the_primary_alters_is_copied_beside_what_it_was() {
     let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
     assert_eq!(said.classes(), vanished);
     site.agent(&["store", "check"]).exits(0);
+}
+
+/// Before a mirror has buried it, and after: each depth says that a corner holds more than the primary, and why.
+#[test]
+fn what_vanished_is_named_at_each_depth() {
+    let site = balanced();
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.delete("INBOX", &uids[..2]).unwrap();
+    let both = ["missing_at_primary standby", "missing_at_primary store"];
+    for (mirrored, named) in [(false, &both[..]), (true, &both[..1])] {
+        if mirrored {
+            site.agent(&["mirror"]).exits(0);
+        }
+        for depth in ["volume", "ledger", "content"] {
+            let said = site.agent(&["reconcile", "--depth", depth]).exits(0);
+            let all = said.triangle()["discrepancies"].as_array().unwrap();
+            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+            for one in all {
+                let word = |key: &str| one[key].as_str().unwrap();
+                let key = format!("{} {}", word("class"), word("corner"));
+                *counts.entry(key).or_default() += one["messages"].as_u64().unwrap();
+            }
+            let named = named.iter().map(|class| ((*class).to_owned(), 2));
+            assert_eq!(counts, named.collect(), "mirrored: {mirrored}, {depth}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maildreieck_api_spec::vocabulary::{Class, Corner};
+use maildreieck_api_spec::vocabulary::{Class, Corner, Reason};
 
 use super::{ContentId, Contrast, Difference, Entry, Explanations, Gone, LogicalFolder};
 
@@ -23,6 +23,7 @@ pub(super) fn compare_volume(
         .partition(|e| !e.preexisting);
     // What was there before counts where it is the copy of a message that has no other.
     let mut counted = own.clone();
+    let mut beside: BTreeMap<(&LogicalFolder, Class), u64> = BTreeMap::new();
     for entry in own.iter().chain(&before) {
         let left = wanted.get_mut(&(&entry.folder, entry.content));
         if let Some(left) = left.filter(|left| **left > 0) {
@@ -30,31 +31,57 @@ pub(super) fn compare_volume(
             if entry.preexisting {
                 counted.push(entry);
             }
+        } else if entry.preexisting {
+            let key = (&entry.folder, Class::Preexisting);
+            *beside.entry(key).or_default() += 1;
         }
     }
     let here = volume(primary.iter().filter(|e| counts(e)));
     let mut there = volume(counted.iter().copied());
-    let mut explained: BTreeMap<(&LogicalFolder, ContentId), u32> = BTreeMap::new();
+    let mut explained: BTreeMap<(&LogicalFolder, ContentId), Vec<bool>> = BTreeMap::new();
     let tombstones = explanations.tombstones.iter();
-    let tombstones = tombstones.map(|(folder, content, _)| (folder, *content));
+    let tombstones = tombstones.map(|(folder, content, moved)| ((folder, *content), *moved));
     let gone = primary.iter();
     let gone = gone.filter(|e| matches!(e.gone, Some(Gone::Before { ordinary: true })));
-    for key in tombstones.chain(gone.map(|e| (&e.folder, e.content))) {
-        *explained.entry(key).or_default() += 1;
+    for (key, moved) in tombstones.chain(gone.map(|e| ((&e.folder, e.content), false))) {
+        explained.entry(key).or_default().push(moved);
     }
     for entry in counted {
-        if let Some(left) = explained
+        if let Some(moved) = explained
             .get_mut(&(&entry.folder, entry.content))
-            .filter(|left| **left > 0)
+            .and_then(Vec::pop)
             && let Some(volume) = there.get_mut(&entry.folder)
         {
-            *left -= 1;
+            let class = if moved {
+                Class::Moved
+            } else {
+                Class::MissingAtPrimary
+            };
+            *beside.entry((&entry.folder, class)).or_default() += 1;
             volume.0 = volume.0.saturating_sub(1);
             volume.1 = volume.1.saturating_sub(u64::from(entry.size));
         }
     }
     let names: BTreeSet<&LogicalFolder> = here.keys().chain(there.keys()).collect();
-    let mut found = Vec::new();
+    let explained = beside.into_iter().map(|((name, class), count)| Difference {
+        class,
+        folder: name.clone(),
+        corner,
+        against: None,
+        content: None,
+        uid: None,
+        count,
+        reason: Some(Reason::ByClass),
+        detail: match class {
+            Class::Preexisting => "was on the standby before the triangle",
+            Class::Moved => "the old copies of messages that were moved on the primary",
+            _ => "vanished on the primary; the copies stay",
+        }
+        .to_owned(),
+        lies: None,
+        contrast: None,
+    });
+    let mut found: Vec<Difference> = explained.collect();
     for name in names {
         let (left, right) = (
             here.get(name).copied().unwrap_or_default(),
