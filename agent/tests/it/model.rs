@@ -304,12 +304,7 @@ impl Driver {
                 let Some(mail) = chosen.filter(|mail| mail.folder != to) else {
                     return;
                 };
-                say(&[
-                    "(missing_at_primary standby)",
-                    "(missing_at_primary store)",
-                    "missing_at_standby standby",
-                    "missing_in_store store",
-                ]);
+                say(&["misplaced standby", "misplaced store"]);
                 corners.move_to(&mail, to);
                 planted.push(mail.content);
             }

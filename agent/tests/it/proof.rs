@@ -460,6 +460,27 @@ fn what_vanished_is_named_at_each_depth() {
     }
 }
 
+/// Each message counts once in each corner.
+#[test]
+fn what_was_moved_and_not_mirrored_since_is_misplaced() {
+    let site = Site::new();
+    let mut primary = site.primary();
+    primary.create("Alt").unwrap();
+    primary.create("Bau").unwrap();
+    site.fill("INBOX", 1, 6);
+    site.fill("Alt", 10, 3);
+    site.once().exits(0);
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.move_to("INBOX", &uids[..2], "Bau").unwrap();
+    primary.rename("Alt", "Neu").unwrap();
+    let each = |class: &str| vec![class.to_owned(); 5];
+    let misplaced = [each("misplaced standby"), each("misplaced store")].concat();
+    let said = site.agent(&["reconcile"]).exits(3);
+    assert_eq!(said.classes(), misplaced);
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.classes()), (0, vec![]));
+}
+
 #[test]
 fn what_both_accounts_alter_alike_comes_into_the_store() {
     let site = balanced();

@@ -343,9 +343,10 @@ impl Primary<'_> {
             generation,
             uid,
         };
-        let late = generation == side.generation && self.is_late(uid);
-        let listed = self.cut.listed(side.folder);
         let stood = self.cut.primary.contains_key(self.name);
+        // What is known of a folder that was not there at the cut had gone with it.
+        let late = stood && generation == side.generation && self.is_late(uid);
+        let listed = self.cut.listed(side.folder);
         let there = self.cut.shown(at).is_some() || (stood && !listed);
         let gone = if late || there {
             Gone::Late

@@ -37,6 +37,7 @@ pub(super) fn compare(
     matching.but_for_date();
     matching.equal(is_late);
     matching.late();
+    matching.moved();
     // What a tombstone or an ordinary loss explains is no misplaced copy of an equal message.
     matching.gone(|gone| gone != Gone::Before { ordinary: false });
     matching.elsewhere();
@@ -140,6 +141,68 @@ impl<'a> Matching<'a> {
                 .found
                 .push(difference(Class::Late, corner, right, by_class, LATE));
         });
+    }
+
+    /// What lies in another folder of the primary than when it was last mirrored: its copy is where it was.
+    fn moved(&mut self) {
+        let mut gone: BTreeMap<(ContentId, InternalDate), Vec<usize>> = BTreeMap::new();
+        for (at, entry) in self.left.iter().enumerate().rev() {
+            if let Some(entry) = entry
+                && matches!(entry.gone, Some(Gone::Before { .. }))
+            {
+                let same = gone.entry((entry.content, entry.date));
+                same.or_default().push(at);
+            }
+        }
+        if gone.is_empty() {
+            return;
+        }
+        let mut copies: BTreeMap<(&LogicalFolder, ContentId), Vec<usize>> = BTreeMap::new();
+        for (index, entry) in self.right.iter().enumerate().rev() {
+            if let Some(entry) = entry {
+                let same = copies.entry((&entry.folder, entry.content));
+                same.or_default().push(index);
+            }
+        }
+        for at in 0..self.left.len() {
+            let Some(entry) = self.entry_at(at).filter(|entry| of_the_cut(entry)) else {
+                continue;
+            };
+            let Some(gone) = gone.get_mut(&(entry.content, entry.date)) else {
+                continue;
+            };
+            let copy = |at: &usize| {
+                let was = self.entry_at(*at)?;
+                copies.get_mut(&(&was.folder, was.content))?.pop()
+            };
+            let Some((which, index)) = (gone.iter().map(copy).enumerate())
+                .find_map(|(which, index)| Some((which, index?)))
+            else {
+                continue;
+            };
+            let was = gone.remove(which);
+            let Some(right) = self.right.get_mut(index).and_then(Option::take) else {
+                continue;
+            };
+            for at in [at, was] {
+                if let Some(slot) = self.left.get_mut(at) {
+                    *slot = None;
+                }
+            }
+            let detail = format!(
+                "moved on the primary to '{}' since it was last mirrored",
+                entry.folder
+            );
+            let folders = Contrast::Folders(entry.folder.clone(), right.folder.clone());
+            self.compared.found.push(Difference {
+                contrast: Some(folders),
+                ..difference(Class::Misplaced, self.corner, right, None, detail)
+            });
+        }
+    }
+
+    fn entry_at(&self, at: usize) -> Option<&'a Entry> {
+        self.left.get(at).copied().flatten()
     }
 
     /// Copies of what is gone from the primary.
