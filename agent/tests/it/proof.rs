@@ -482,6 +482,28 @@ fn what_was_moved_and_not_mirrored_since_is_misplaced() {
 }
 
 #[test]
+fn a_copy_in_another_folder_of_the_standby_is_a_duplicate_and_flags_are_one_repair() {
+    let site = balanced();
+    let mut standby = site.standby();
+    let uids = Site::uids(&mut standby, "INBOX");
+    standby.create("Archiv").unwrap();
+    standby.select("INBOX").unwrap();
+    standby
+        .raw(&format!("UID COPY {} Archiv", uids[0]))
+        .unwrap();
+    let said = site.once().exits(3);
+    assert_eq!(said.classes(), ["duplicate standby"]);
+    site.primary()
+        .store("INBOX", &[1], "+FLAGS", &["\\Seen"])
+        .unwrap();
+    site.once().exits(3);
+    standby
+        .store("INBOX", &uids[..1], "FLAGS", &["$Weird"])
+        .unwrap();
+    assert_eq!(site.once().exits(3).repairs(), ["flags_differ standby"]);
+}
+
+#[test]
 fn what_both_accounts_alter_alike_comes_into_the_store() {
     let site = balanced();
     for server in [&site.primary, &site.standby] {

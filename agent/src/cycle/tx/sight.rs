@@ -118,6 +118,21 @@ impl Round<'_> {
             unfilled: self.unfilled.iter().map(|row| row.content).collect(),
         };
         let mut found = seen.rest.compare(&explanations, depth);
+        let is_foreign = |d: &&mut Difference| d.class == Class::ForeignAtStandby;
+        let foreign = found.iter_mut().filter(is_foreign);
+        let foreign: BTreeSet<ContentId> = foreign.filter_map(|d| d.content).collect();
+        if !foreign.is_empty() {
+            // Of what is alike nothing is left to compare with: it may be what was copied here.
+            let known = ledger.places_of(choice.triangle, Corner::Primary, &foreign)?;
+            let known: BTreeSet<ContentId> =
+                known.into_values().flat_map(|m| m.into_values()).collect();
+            let copied = |d: &&mut Difference| d.content.is_some_and(|c| known.contains(&c));
+            for difference in found.iter_mut().filter(is_foreign).filter(copied) {
+                difference.class = Class::Duplicate;
+                difference.detail =
+                    "a further copy of a message that the primary has in another folder".to_owned();
+            }
+        }
         for (folder, count) in waiting {
             found.extend(
                 [Corner::Standby, Corner::Store].map(|corner| waits(&folder, corner, count)),

@@ -427,6 +427,7 @@ impl<'a> FolderPlan<'a, '_> {
 
     fn flags(&mut self, folder: FolderId, wanted: &Flags, there: &Shown, repair: bool) {
         let wanted = self.sendable(wanted);
+        let mut repair = repair;
         for (add, flags) in [
             (true, wanted.minus(&there.flags)),
             (false, there.flags.minus(&wanted)),
@@ -434,6 +435,8 @@ impl<'a> FolderPlan<'a, '_> {
             if flags.is_empty() {
                 continue;
             }
+            // One repair, however many commands it takes.
+            let repair = std::mem::take(&mut repair);
             let same = |s: &&mut FlagStep| {
                 s.folder == folder && s.add == add && s.repair == repair && s.flags == flags
             };
