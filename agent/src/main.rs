@@ -64,8 +64,20 @@ fn main() -> ExitCode {
     meet_size_limits();
     // What SQLite and others write beside our files is nobody else's business either.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let cli = Cli::parse();
-    let Cli { common, command } = cli;
+    let Cli { common, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Whoever reads the document gets one, whatever was wrong; --help and --version are none.
+            if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
+                let message = error.to_string();
+                println!(
+                    "{}",
+                    serde_json::json!({ "error": { "message": message.trim_end() } })
+                );
+            }
+            error.exit();
+        }
+    };
     log_to_stderr(common.quiet);
     // A panic's text can quote what a server sent; where it happened is enough.
     std::panic::set_hook(Box::new(|info| {

@@ -51,7 +51,14 @@ impl Schedule {
             .parse(line)
             .map_err(|error| ScheduleError::Cron(format!("is no cron line: {error}")))?;
         let zone = zone.parse::<Tz>().map_err(|_| {
-            let hint = match nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name())) {
+            let zones = chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name());
+            // Continents are alike in all their cities.
+            let (_, city) = zone.rsplit_once('/').unwrap_or(("", zone));
+            let cities = zones.filter(|known| {
+                let (_, known) = known.rsplit_once('/').unwrap_or(("", known));
+                nearest(city, [known]).is_some()
+            });
+            let hint = match nearest(zone, cities) {
                 Some(near) => format!("; did you mean \"{near}\"?"),
                 None => ", like \"Europe/Berlin\"".to_owned(),
             };
@@ -149,6 +156,7 @@ mod tests {
             "Europe/Berlim",
             "did you mean \"Europe/Berlin\"?",
         );
+        check("0 18 * * *", "Europe/Nowhere", "like \"Europe/Berlin\"");
         check("0 18 * * *", "MEZ in Deutschland", "like \"Europe/Berlin\"");
     }
 

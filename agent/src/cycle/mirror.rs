@@ -76,6 +76,7 @@ impl Site {
             let mut round = self
                 .unless_stopped(Round::look(self, triangle, false))
                 .await?;
+            round.warn_of_exclusions();
             let mut result = round.mirror(dry_run).await;
             if let Ok(mirrored) = &mut result {
                 mirrored.refused = round.refused();

@@ -32,6 +32,7 @@ use crate::imap::{Endpoint, LONGEST_BACK_OFF, QuotaLeft, Shapes};
 use crate::kill;
 use crate::ledger::{Batch, Ledger, StoredRow};
 use crate::plan::identity::{LogicalFolder, MemberId};
+use crate::plan::names::excluded;
 use crate::plan::room::Room;
 use crate::pop::{self, Numbered};
 use crate::progress::Progress;
@@ -53,6 +54,8 @@ pub struct Site {
     progress: Progress,
     /// What the mirror that runs, or ran last, has sent.
     sent: Cell<Volume>,
+    /// What has been warned of, and is not again.
+    warned: RefCell<BTreeSet<String>>,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
@@ -74,6 +77,7 @@ impl Site {
             chain: Chain::new(&config.data_dir),
             progress: Progress::new(quiet),
             sent: Cell::default(),
+            warned: RefCell::default(),
             stop: tokio::sync::watch::Sender::new(false),
         })
     }
@@ -420,6 +424,30 @@ impl<'a> Round<'a> {
                 reason = folder.detail,
                 "a folder is listed and cannot be looked at; it is left as it is, the others go on"
             );
+        }
+    }
+
+    /// Says in the log which of the folders that are to be left out the primary does not have: once.
+    fn warn_of_exclusions(&self) {
+        let out = |rule: &String| {
+            let rule = std::slice::from_ref(rule);
+            let mut left_out = self.source.left_out.iter();
+            left_out.any(|(folder, _)| excluded(folder, rule))
+        };
+        for rule in self
+            .triangle
+            .exclude_folders
+            .iter()
+            .filter(|rule| !out(rule))
+        {
+            let text = format!("{} {rule}", self.triangle.name);
+            if self.site.warned.borrow_mut().insert(text) {
+                tracing::info!(
+                    triangle = self.triangle.name,
+                    folder = rule,
+                    "exclude_folders names a folder that the primary does not have: check how it is written"
+                );
+            }
         }
     }
 

@@ -700,3 +700,28 @@ fn a_large_message_that_cannot_be_read_in_parts_is_read_whole() {
     let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
     assert_eq!(said.classes(), [""; 0]);
 }
+
+#[test]
+fn a_wrong_option_has_its_document_and_a_folder_that_is_not_there_is_named() {
+    let site = Site::new();
+    let said = site.agent(&["reconcile", "--depth", "zz"]).exits(2);
+    let text = said.json["error"]["message"].as_str().unwrap();
+    assert!(text.contains("'zz'"), "{text}");
+    let config = site.dir.path().join("agent.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let out = "[[triangle]]\nexclude_folders = [\"Papierkrob\", \"Sent\"]\n";
+    std::fs::write(&config, text.replace("[[triangle]]\n", out)).unwrap();
+    let said = command(site.dir.path(), &["once"])
+        .env("MAILDREIECK_LOG", "info")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(said.stderr).unwrap();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|l| l.contains("exclude_folders"))
+        .collect();
+    assert!(
+        lines.len() == 1 && lines[0].contains("Papierkrob"),
+        "{text}"
+    );
+}
