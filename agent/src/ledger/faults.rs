@@ -7,9 +7,11 @@ use maildreieck_api_spec::vocabulary::{Class, Corner};
 
 use super::messages::content_of;
 use super::records::key;
-use super::schema::{equivalent, folder, quarantine, refused_keyword, repair, tombstone};
+use super::schema::{
+    equivalent, folder, last_certificate, quarantine, refused_keyword, repair, tombstone,
+};
 use super::{Ledger, LedgerError, Result, generation_of, generation_to, unsigned};
-use crate::plan::identity::{ContentId, LogicalFolder};
+use crate::plan::identity::{ContentId, LastCertificate, LogicalFolder};
 use crate::plan::view::{FolderId, Place};
 
 /// A message that could not be copied.
@@ -118,6 +120,41 @@ impl Ledger {
                 .execute(db)?;
             Ok(())
         })
+    }
+
+    /// The last certificate of a chain, by the name that certificates give the triangle.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn last_certificate(&mut self, triangle: &str) -> Result<Option<LastCertificate>> {
+        let row: Option<(i64, String)> = last_certificate::table
+            .find(triangle)
+            .select((last_certificate::sequence, last_certificate::sha256))
+            .first(&mut self.db)
+            .optional()?;
+        Ok(row.map(|(sequence, sha256)| LastCertificate {
+            sequence: u64::try_from(sequence).unwrap_or(0),
+            sha256,
+        }))
+    }
+
+    /// Notes the last certificate of a chain.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn note_certificate(&mut self, triangle: &str, last: &LastCertificate) -> Result<()> {
+        let sequence = i64::try_from(last.sequence).unwrap_or(i64::MAX);
+        let now = (
+            last_certificate::sequence.eq(sequence),
+            last_certificate::sha256.eq(&last.sha256),
+        );
+        diesel::insert_into(last_certificate::table)
+            .values((last_certificate::triangle.eq(triangle), now))
+            .on_conflict(last_certificate::triangle)
+            .do_update()
+            .set(now)
+            .execute(&mut self.db)?;
+        Ok(())
     }
 
     /// Puts a message in quarantine.

@@ -187,4 +187,12 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    last_certificate (triangle) {
+        triangle -> Text,
+        sequence -> BigInt,
+        sha256 -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(message, folder, quarantine, renaming, altered);

@@ -92,6 +92,15 @@ impl fmt::Debug for MemberId {
     }
 }
 
+/// The last certificate of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastCertificate {
+    /// Its number.
+    pub sequence: u64,
+    /// Its hash, as the next one says it.
+    pub sha256: String,
+}
+
 /// INTERNALDATE as an instant, seconds since 1970 (RFC 9051, 2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

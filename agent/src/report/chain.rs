@@ -17,6 +17,7 @@ use maildreieck_api_spec::certificate::{
 };
 
 use crate::files::{private_folder, write_private};
+use crate::plan::identity::LastCertificate;
 
 /// Digits of a number in a file's name, so that names sort as numbers do.
 const DIGITS: usize = 9;
@@ -37,7 +38,7 @@ pub enum ChainError {
     },
     /// The last certificate cannot be understood.
     #[error(
-        "the certificate {path} is damaged ({detail}), and the next one must follow it: put back a copy of it, or move its folder away, and the chain begins anew with number 1"
+        "the certificate {path} is damaged ({detail}), and the next one must follow it: put back a copy of it, or move it away: the next one follows it all the same, and whoever verifies the chain misses it"
     )]
     Damaged {
         /// Which file.
@@ -65,17 +66,36 @@ impl Chain {
         }
     }
 
-    /// Gives a certificate its place behind the last one of its triangle, signs it, and keeps it.
+    /// Gives a certificate its place behind the last one of its triangle, signs it, and keeps it. `known` is the last one
+    /// that the ledger knows of: where its file is gone, the next one follows it nevertheless. What the ledger is to know.
     ///
     /// # Errors
     /// The last one is damaged, or a file cannot be read or written: then nothing was kept.
-    pub fn add(&self, certificate: &mut Certificate, key: &SigningKey) -> Result<(), ChainError> {
+    pub fn add(
+        &self,
+        certificate: &mut Certificate,
+        key: &SigningKey,
+        known: Option<LastCertificate>,
+    ) -> Result<LastCertificate, ChainError> {
         let folder = self.folder(&certificate.triangle);
         private_folder(&folder).map_err(failed("making the folder", &folder))?;
         self.keep_key("agent.pub", &key.verifying_key())?;
-        (certificate.sequence, certificate.previous) = match last(&folder)? {
-            None => (1, None),
-            Some((number, path)) => {
+        let there = last(&folder)?;
+        let kept = there.as_ref().map_or(0, |(number, _)| *number);
+        let lost = known.filter(|known| known.sequence > kept);
+        (certificate.sequence, certificate.previous) = match (there, lost) {
+            (_, Some(lost)) => {
+                tracing::warn!(
+                    triangle = certificate.triangle,
+                    last_kept = kept,
+                    last_made = lost.sequence,
+                    folder = %folder.display(),
+                    "certificates are gone from their folder: put back a copy of them; the next one follows the last that was made"
+                );
+                (lost.sequence.saturating_add(1), Some(lost.sha256))
+            }
+            (None, None) => (1, None),
+            (Some((number, path)), None) => {
                 let before = read(&path)?;
                 if before.sequence != number {
                     let detail = format!("it says number {}", before.sequence);
@@ -85,7 +105,11 @@ impl Chain {
             }
         };
         certificate.sign(key)?;
-        write(&path_of(&folder, certificate.sequence), certificate)
+        write(&path_of(&folder, certificate.sequence), certificate)?;
+        Ok(LastCertificate {
+            sequence: certificate.sequence,
+            sha256: hash_of(certificate)?,
+        })
     }
 
     /// Puts what the server said beside the certificate that it is of. Whether there is such a one.

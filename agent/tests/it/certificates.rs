@@ -131,10 +131,28 @@ fn a_damaged_chain_is_not_gone_on_with() {
     std::fs::write(&last, sound).unwrap();
     site.once().exits(0);
     verify(&[&kept]).exits(0);
-    // Moved away as the error says: the chain begins anew.
-    std::fs::rename(kept.join("info"), site.dir.path().join("aside")).unwrap();
+    // What is lost is missed, and its number is not given again.
+    let aside = site.dir.path().join("aside");
+    std::fs::rename(kept.join("info"), &aside).unwrap();
     let said = site.once().exits(0);
-    assert_eq!(said.triangle()["certificate"]["sequence"], 1);
+    assert!(said.stderr.contains("last_made=4"), "{}", said.stderr);
+    assert_eq!(said.triangle()["certificate"]["sequence"], 5);
+    let said = site.once().exits(0);
+    assert_eq!(said.triangle()["certificate"]["sequence"], 6);
+    verify(&[&kept]).exits(0);
+    std::fs::rename(
+        aside.join("000000002.json"),
+        kept.join("info/000000002.json"),
+    )
+    .unwrap();
+    let said = verify(&[&kept]).exits(1);
+    let what = said.json["wrong"]["what"].as_str().unwrap();
+    assert!(what.contains("missing"), "{what}");
+    for number in [1, 3, 4] {
+        let name = format!("{number:09}.json");
+        std::fs::rename(aside.join(&name), kept.join("info").join(name)).unwrap();
+    }
+    verify(&[&kept]).exits(0);
 }
 
 /// A run that is killed when its certificate is kept has said its repairs there, and the next one says them again.

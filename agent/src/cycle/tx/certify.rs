@@ -104,7 +104,11 @@ impl Round<'_> {
         };
         // It is kept before the ledger forgets what it says: a run that is killed in between says it again.
         let keys = self.site.identity.keys()?;
-        self.site.chain.add(&mut certificate, keys.signing())?;
+        let known = ledger.last_certificate(&certificate.triangle)?;
+        let last = self
+            .site
+            .chain
+            .add(&mut certificate, keys.signing(), known)?;
         kill::point("certificate kept");
         // What differs is looked at again by the next mirror run, though nothing seems to have changed there.
         let red: BTreeSet<&LogicalFolder> = differences
@@ -120,6 +124,7 @@ impl Round<'_> {
         ledger.settle(&again)?;
         let reported: Vec<i64> = repairs.iter().map(|r| r.id).collect();
         ledger.close_tx(name, &reported)?;
+        ledger.note_certificate(&certificate.triangle, &last)?;
         Ok(Proof {
             verdict,
             tx_at,
