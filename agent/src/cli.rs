@@ -118,6 +118,9 @@ pub enum Command {
         replace: bool,
     },
     /// Write a triangle's mail out of the store, readable without this program.
+    ///
+    /// Nothing is overwritten, and an export that was broken off goes on where it was. What vanished on the primary
+    /// is left out, and counted; with `--with-vanished` it is written too.
     #[command(
         after_help = "Example: maildreieck-agent export --config agent.toml --triangle info --to /mnt/export --format eml"
     )]
@@ -131,6 +134,9 @@ pub enum Command {
         /// The form.
         #[arg(long, value_enum)]
         format: Format,
+        /// Also what vanished on the primary: the store keeps it, and the list says since when (`vanished_at`).
+        #[arg(long)]
+        with_vanished: bool,
     },
     /// Check certificates anywhere, without configuration, server or mail, and the chain that they make.
     #[command(

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::proof::walk;
 use super::site::{Said, Site, command, copy, said, segments};
@@ -53,6 +54,43 @@ fn what_the_primary_has_lost_too_comes_back_from_the_standby() {
     site.agent(&["store", "rebuild-index"]).exits(0);
     let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
     assert_eq!(said.classes(), gone);
+}
+
+/// What was deleted on the primary the store keeps, and gives to who asks for it.
+#[test]
+fn an_export_leaves_out_what_vanished_and_says_so_or_has_it_too() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 3);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.delete("INBOX", &uids[..1]).unwrap();
+    site.once().exits(0);
+    let to = site.dir.path().join("export");
+    let mut export = vec!["--triangle", "info", "--format", "eml", "--to"];
+    export.push(to.to_str().unwrap());
+    let words = Command::new(env!("CARGO_BIN_EXE_maildreieck-agent"))
+        .args(["export", "--quiet", "--config"])
+        .arg(site.dir.path().join("agent.toml"))
+        .args(&export)
+        .output()
+        .unwrap();
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(words.contains("2 messages written"), "{words}");
+    assert!(
+        words.contains("1 left out because they vanished on the primary (--with-vanished"),
+        "{words}"
+    );
+    export.insert(0, "export");
+    export.push("--with-vanished");
+    let said = site.agent(&export).exits(0);
+    assert_eq!(
+        (&said.json["written"], &said.json["present"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(said.json["tombstones_left_out"], 0);
+    let list = std::fs::read_to_string(to.join("maildreieck-export.ndjson")).unwrap();
+    assert_eq!(list.matches("vanished_at").count(), 1, "{list}");
 }
 
 /// A copy that only looks like it is not taken for it.
