@@ -434,8 +434,9 @@ fn verify_all(
     Ok(u8::from(!verified.sound))
 }
 
+/// The key of the store, which must be there: these commands begin none.
 fn key(config: &Config) -> Result<StoreKey, Failed> {
-    Ok(StoreKey::for_store(
+    Ok(StoreKey::of_store(
         &config.store_key_file,
         &config.store_dir(),
     )?)

@@ -70,6 +70,16 @@ pub(super) fn index_path(dir: &Path) -> PathBuf {
     dir.join("index.sqlite")
 }
 
+/// Demands that there is a store: a segment, or an index that says what was in them.
+pub(super) fn expect_store(dir: &Path) -> Result<(), StoreError> {
+    if segment::list(dir)?.is_empty() && !index_path(dir).exists() {
+        return Err(StoreError::NoStore {
+            dir: dir.to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// Makes the folder where it is missing, and takes its lock.
 pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     fs::DirBuilder::new()
@@ -106,12 +116,8 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 
 /// The index of a store that is only read.
 pub(super) fn index_for_reading(dir: &Path, key: &StoreKey) -> Result<Index, StoreError> {
+    expect_store(dir)?;
     let numbers = segment::list(dir)?;
-    if numbers.is_empty() {
-        return Err(StoreError::NoStore {
-            dir: dir.to_owned(),
-        });
-    }
     let store_id = identify(dir, &numbers, key)?;
     let path = index_path(dir);
     let mut index = Index::open(&path, key, store_id, false)?.map_err(|_| {

@@ -56,6 +56,44 @@ fn what_the_primary_has_lost_too_comes_back_from_the_standby() {
     assert_eq!(said.classes(), gone);
 }
 
+/// What looks after a store begins none.
+#[test]
+fn where_there_is_no_store_it_is_said_and_nothing_is_made() {
+    let site = Site::new();
+    let before = walk(site.dir.path());
+    for data in [false, true] {
+        if data {
+            std::fs::create_dir(site.dir.path().join("data")).unwrap();
+        }
+        let to = site.dir.path().join("export");
+        let export = [
+            "export",
+            "--triangle",
+            "info",
+            "--format",
+            "eml",
+            "--to",
+            to.to_str().unwrap(),
+        ];
+        for command in [
+            &["store", "check"][..],
+            &["store", "stats"],
+            &["store", "rebuild-index"],
+            &export,
+        ] {
+            let said = site.agent(command).exits(1);
+            let words = "data/store holds no store; run a mirror first, or correct data_dir";
+            assert!(said.stderr.contains(words), "{command:?}: {}", said.stderr);
+            assert!(said.json["error"]["message"].is_string());
+        }
+        assert_eq!(walk(site.dir.path()), before);
+        assert!(!to.exists() && !site.dir.path().join("data/store").exists());
+    }
+    site.fill("INBOX", 1, 1);
+    site.once().exits(0);
+    site.agent(&["store", "check"]).exits(0);
+}
+
 /// What was deleted on the primary the store keeps, and gives to who asks for it.
 #[test]
 fn an_export_leaves_out_what_vanished_and_says_so_or_has_it_too() {
