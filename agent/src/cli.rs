@@ -165,10 +165,14 @@ pub enum Command {
 /// Work on the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum StoreWork {
-    /// Read and verify everything.
+    /// Read and verify everything, and mend what needs no mail server.
     #[command(after_help = "Example: maildreieck-agent store --config agent.toml check --json")]
     Check,
-    /// Make the index anew from the segments alone.
+    /// Make the index anew from the segments.
+    ///
+    /// Where segments are lost, cut or damaged, they are named, and what the present index still knows of their messages
+    /// (folder, date, flags, when they vanished) is written to the segments again first: nothing known is forgotten.
+    /// The next mirror run brings the octets back. The exit code is 3 where anything is missing.
     #[command(after_help = "Example: maildreieck-agent store --config agent.toml rebuild-index")]
     RebuildIndex,
     /// Say what is in it.
