@@ -118,6 +118,9 @@ pub enum Command {
         replace: bool,
     },
     /// Write a triangle's mail out of the store, readable without this program.
+    ///
+    /// Nothing is overwritten, and an export that was broken off goes on where it was. What vanished on the primary
+    /// is left out, and counted; with `--with-vanished` it is written too.
     #[command(
         after_help = "Example: maildreieck-agent export --config agent.toml --triangle info --to /mnt/export --format eml"
     )]
@@ -131,6 +134,9 @@ pub enum Command {
         /// The form.
         #[arg(long, value_enum)]
         format: Format,
+        /// Also what vanished on the primary: the store keeps it, and the list says since when (`vanished_at`).
+        #[arg(long)]
+        with_vanished: bool,
     },
     /// Check certificates anywhere, without configuration, server or mail, and the chain that they make.
     #[command(
@@ -159,10 +165,14 @@ pub enum Command {
 /// Work on the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum StoreWork {
-    /// Read and verify everything.
+    /// Read and verify everything, and mend what needs no mail server.
     #[command(after_help = "Example: maildreieck-agent store --config agent.toml check --json")]
     Check,
-    /// Make the index anew from the segments alone.
+    /// Make the index anew from the segments.
+    ///
+    /// Where segments are lost, cut or damaged, they are named, and what the present index still knows of their messages
+    /// (folder, date, flags, when they vanished) is written to the segments again first: nothing known is forgotten.
+    /// The next mirror run brings the octets back. The exit code is 3 where anything is missing.
     #[command(after_help = "Example: maildreieck-agent store --config agent.toml rebuild-index")]
     RebuildIndex,
     /// Say what is in it.

@@ -214,7 +214,17 @@ async fn work(
             code,
             replace,
         } => enrol(config, common, server, &code, replace).await,
-        Command::Export { triangle, to, .. } => export_mail(config, common, &triangle, &to),
+        Command::Export {
+            triangle,
+            to,
+            with_vanished,
+            ..
+        } => {
+            let selection = export::Selection {
+                tombstones: with_vanished,
+            };
+            export_mail(config, common, &triangle, &to, selection)
+        }
         Command::Store { work } => store_work(config, common, work),
         Command::Verify {
             certificates,
@@ -436,8 +446,9 @@ fn verify_all(
     Ok(u8::from(!verified.sound))
 }
 
+/// The key of the store, which must be there: these commands begin none.
 fn key(config: &Config) -> Result<StoreKey, Failed> {
-    Ok(StoreKey::for_store(
+    Ok(StoreKey::of_store(
         &config.store_key_file,
         &config.store_dir(),
     )?)
@@ -451,6 +462,7 @@ fn export_mail(
     common: &Common,
     triangle: &str,
     to: &std::path::Path,
+    selection: export::Selection,
 ) -> Result<u8, Failed> {
     config.selected(Some(triangle)).map_err(|e| Failed {
         text: e.to_string(),
@@ -458,13 +470,9 @@ fn export_mail(
     })?;
     let store = Store::open_read_only(&config.store_dir(), &key(config)?)?;
     let progress = Progress::towards_end(common.quiet, "exporting");
-    let exported = export::eml(
-        &store,
-        triangle,
-        to,
-        export::Selection::default(),
-        |done, total| progress.at(done, total),
-    );
+    let exported = export::eml(&store, triangle, to, selection, |done, total| {
+        progress.at(done, total);
+    });
     progress.end();
     let exported = exported?;
     say(common, &exported, || {
@@ -472,8 +480,14 @@ fn export_mail(
         let in_the_way: String = in_the_way
             .map(|path| format!("\nin the way, left as it is: {}", path.display()))
             .collect();
+        let left_out = match exported.tombstones_left_out {
+            0 => String::new(),
+            count => format!(
+                ", {count} left out because they vanished on the primary (--with-vanished writes them too)"
+            ),
+        };
         format!(
-            "{} messages written ({} bytes), {} there already, {} unreadable, {} files in the way; list in {}{in_the_way}",
+            "{} messages written ({} bytes), {} there already, {} unreadable, {} files in the way{left_out}; list in {}{in_the_way}",
             exported.written,
             exported.bytes,
             exported.present,

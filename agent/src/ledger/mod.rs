@@ -41,9 +41,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/agent/le
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The file cannot be opened.
-    #[error(
-        "opening the ledger {path}: {source}; check that the data folder is writable and not full"
-    )]
+    #[error("opening the ledger {path}: {source}; {}", advice(&source.to_string()))]
     Open {
         /// The file.
         path: PathBuf,
@@ -51,9 +49,7 @@ pub enum LedgerError {
         source: diesel::ConnectionError,
     },
     /// Its tables cannot be brought up to date.
-    #[error(
-        "bringing the ledger {path} up to date: {text}; if it is damaged, move it and its -wal and -shm files away: a new one is made from what the accounts and the store hold, and nothing is sent again"
-    )]
+    #[error("bringing the ledger {path} up to date: {text}; if it is damaged, {MADE_ANEW}")]
     Migrate {
         /// The file.
         path: PathBuf,
@@ -66,7 +62,7 @@ pub enum LedgerError {
     )]
     Locked,
     /// A statement failed.
-    #[error("the ledger: {0}; check that the data folder is writable and not full")]
+    #[error("the ledger: {}; {}", .0, advice(&.0.to_string()))]
     Statement(#[source] diesel::result::Error),
     /// What was written cannot be made durable.
     #[error(
@@ -80,7 +76,7 @@ pub enum LedgerError {
     },
     /// A row that cannot be: the file was changed by somebody else.
     #[error(
-        "the ledger holds a row that cannot be: {0}; it was damaged or changed by another program"
+        "the ledger holds a row that cannot be: {0}; it was damaged or changed by another program: {MADE_ANEW}"
     )]
     Damaged(&'static str),
 }
@@ -92,6 +88,18 @@ impl From<diesel::result::Error> for LedgerError {
         } else {
             Self::Statement(error)
         }
+    }
+}
+
+/// What to do with a ledger that is damaged.
+const MADE_ANEW: &str = "move it and its -wal and -shm files away: a new one is made from what the accounts and the store hold, and nothing is sent again";
+
+/// What can be done about what SQLite said.
+fn advice(text: &str) -> &'static str {
+    if text.contains("not a database") || text.contains("malformed") {
+        MADE_ANEW
+    } else {
+        "check that the data folder is writable and not full"
     }
 }
 

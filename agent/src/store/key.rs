@@ -91,16 +91,25 @@ impl StoreKey {
     /// As [`Self::load_or_create`], and [`StoreError::KeyLost`].
     pub fn for_store(path: &Path, dir: &Path) -> Result<Self, StoreError> {
         // In this order: a store that another process begins at this moment comes after its key.
-        let store = super::segment::list(dir).is_ok_and(|numbers| !numbers.is_empty());
-        let missing =
-            matches!(fs::symlink_metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound);
-        if missing && store {
-            return Err(StoreError::KeyLost {
+        match Self::of_store(path, dir) {
+            Err(StoreError::NoStore { .. }) => Self::load_or_create(path),
+            key => key,
+        }
+    }
+
+    /// The key of the store that is in `dir`. Makes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::load`], [`StoreError::NoStore`] and [`StoreError::KeyLost`].
+    pub fn of_store(path: &Path, dir: &Path) -> Result<Self, StoreError> {
+        super::recover::expect_store(dir)?;
+        match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StoreError::KeyLost {
                 path: path.to_owned(),
                 dir: dir.to_owned(),
-            });
+            }),
+            _ => Self::load(path),
         }
-        Self::load_or_create(path)
     }
 
     /// Makes a key file with a new random key; `None` where there is one by now.

@@ -21,6 +21,7 @@ mod mend;
 mod piece;
 mod proof;
 mod read;
+mod rebuild;
 mod recover;
 mod segment;
 #[cfg(test)]
@@ -40,7 +41,9 @@ pub use self::large::Large;
 pub use self::mend::Mended;
 pub use self::proof::{CheckReport, Inspected, ReadBack, Verified};
 pub use self::read::Pieces;
-pub use self::recover::{IndexState, Recovery, rebuild_index};
+pub use self::rebuild::rebuild_index;
+pub use self::recover::{IndexState, Recovery};
+pub use self::segment::Stray;
 pub use crate::plan::identity::{ContentId, Flags, InternalDate, LogicalFolder, MemberId};
 
 use self::frame::{Opener, Sealer};

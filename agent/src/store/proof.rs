@@ -9,8 +9,8 @@ use super::frame::{self, FIRST_FRAME, Kind};
 use super::index::{Lookup, Salt, SegmentRow};
 use super::mend::{Mended, Wound};
 use super::piece::{Closing, Followed, PiecePlace, SealedPiece};
-use super::recover::named;
-use super::segment::{Found, Scan, Segment, Stat, unsigned};
+use super::recover::{named, strays};
+use super::segment::{Found, Scan, Segment, Stat, Stray, unsigned};
 use super::{ContentId, Store};
 
 /// Contents read between two notes of what was proved.
@@ -80,11 +80,16 @@ pub struct CheckReport {
     pub unfinished_bytes: u64,
     /// Numbers of segments that are gone or unreadable and held what is not stored elsewhere.
     pub lost_segments: Vec<u32>,
+    /// Numbers of files that are called like segments, have no readable header and are in no index: nobody knows
+    /// what they hold or held.
+    pub headless_segments: Vec<u32>,
+    /// Files that are no segments of this store, though they are called so. They do it no harm.
+    pub strays: Vec<Stray>,
     /// Contents that cannot be read and that a present message needs, or that could be read when they were last
     /// looked at.
     pub damaged: Vec<ContentId>,
     /// Contents that cannot be read, were named as that before, and are needed by no present message: theirs were
-    /// deleted on the primary, so that nobody can give them again.
+    /// deleted on the primary, so that only the standby may have them.
     pub lost: Vec<ContentId>,
     /// What was mended.
     #[serde(flatten)]
@@ -96,7 +101,10 @@ impl CheckReport {
     /// nothing had to be mended this time.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.damaged.is_empty() && self.lost_segments.is_empty() && self.mended.is_nothing()
+        self.damaged.is_empty()
+            && self.lost_segments.is_empty()
+            && self.headless_segments.is_empty()
+            && self.mended.is_nothing()
     }
 }
 
@@ -112,6 +120,12 @@ impl fmt::Display for CheckReport {
             self.messages
         )?;
         named(f, "lost: segment", &self.lost_segments)?;
+        named(
+            f,
+            "without readable header, put it back from a copy or move it away: segment",
+            &self.headless_segments,
+        )?;
+        strays(f, &self.strays)?;
         if self.unreadable > 0 {
             write!(f, "; {} unreadable frames", self.unreadable)?;
             if self.damaged.is_empty() {
@@ -121,7 +135,7 @@ impl fmt::Display for CheckReport {
         if !self.lost.is_empty() {
             write!(
                 f,
-                "; {} lost for good, of messages that were deleted on the primary",
+                "; {} of messages that were deleted on the primary cannot be read either",
                 self.lost.len()
             )?;
         }
@@ -151,12 +165,16 @@ impl fmt::Display for CheckReport {
             "forgotten, because nothing of it is needed any more: segment",
             &mended.forgotten_segments,
         )?;
-        if !self.damaged.is_empty() {
-            f.write_str("; the next mirror run stores anew what the mail server still has")?;
+        if !self.damaged.is_empty() || !self.lost.is_empty() {
+            write!(f, "; {REFILLED}")?;
         }
         Ok(())
     }
 }
+
+/// How contents that cannot be read come back.
+pub(super) const REFILLED: &str =
+    "the next mirror run stores anew what the primary or the standby still has";
 
 /// What reading a segment whole showed.
 #[derive(Default)]
@@ -301,10 +319,14 @@ impl Store {
             }
         }
         report.lost_segments = segments;
-        // A file that opening could not read is in no index: nobody knows what it held.
+        let store_id = self.index.get_mut().store_id;
         for number in super::segment::list(&self.dir)? {
-            if !known.contains(&number) && self.open_segment(number)?.is_err() {
-                report.lost_segments.push(number);
+            if known.contains(&number) || self.open_segment(number)?.is_ok() {
+                continue;
+            }
+            match Stray::at(&self.dir, number, store_id)? {
+                Some(stray) => report.strays.push(stray),
+                None => report.headless_segments.push(number),
             }
         }
         report.messages = self.index.get_mut().counts()?.live;

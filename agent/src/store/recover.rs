@@ -1,6 +1,5 @@
 //! Opening: the lock, which store and which key it is, and an index that is up to the segments.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -12,11 +11,13 @@ use nix::unistd::{AccessFlags, access};
 use super::error::{StoreError, io};
 use super::event::{Event, decode_batch};
 use super::frame::{self, FIRST_FRAME, Kind, Opener};
-use super::index::{self, Index, NewContent, Salt, SegmentRow, Unusable};
+use super::index::{Index, NewContent, Salt, SegmentRow, Unusable};
 use super::key::{StoreKey, random};
 use super::opener;
 use super::piece::{Closing, Followed, SealedPiece};
-use super::segment::{self, Found, Opened, Scan, Segment, Stat};
+use super::proof::REFILLED;
+use super::rebuild::rebuild;
+use super::segment::{self, Found, Opened, Scan, Segment, Stat, Stray};
 use super::write::Current;
 
 /// Frames taken into the index with one transaction.
@@ -52,10 +53,24 @@ pub struct Recovery {
     pub unreadable: u64,
     /// Numbers of segments that the index knows and whose files are gone.
     pub lost_segments: Vec<u32>,
+    /// Numbers that the row of segments lacks where no index says why: lost, or forgotten after that was mended.
+    pub gaps: Vec<u32>,
+    /// Numbers that the row of segments lacks and the index did not expect either: their loss was mended or named before.
+    pub forgotten_segments: Vec<u32>,
+    /// Numbers of segments whose end, as the index knows it, is cut off or cannot be read.
+    pub cut_segments: Vec<u32>,
     /// Numbers of segments that have no readable header, and which nothing shows to be this store's.
     pub headless_segments: Vec<u32>,
+    /// Files that are no segments of this store, though they are called so.
+    pub strays: Vec<Stray>,
     /// Numbers of segments whose damaged header was written back.
     pub restored_headers: Vec<u32>,
+    /// Members of which the index said what no segment says any more. It was written to the segments again.
+    pub kept_members: u64,
+    /// Contents of present messages that no segment holds any more.
+    pub missing_contents: u64,
+    /// Contents that no segment holds any more, of messages that vanished on the source.
+    pub missing_of_vanished: u64,
 }
 
 /// An opened store's parts.
@@ -68,6 +83,16 @@ pub(super) struct Recovered {
 
 pub(super) fn index_path(dir: &Path) -> PathBuf {
     dir.join("index.sqlite")
+}
+
+/// Demands that there is a store: a segment, or an index that says what was in them.
+pub(super) fn expect_store(dir: &Path) -> Result<(), StoreError> {
+    if segment::list(dir)?.is_empty() && !index_path(dir).exists() {
+        return Err(StoreError::NoStore {
+            dir: dir.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Makes the folder where it is missing, and takes its lock.
@@ -106,12 +131,8 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 
 /// The index of a store that is only read.
 pub(super) fn index_for_reading(dir: &Path, key: &StoreKey) -> Result<Index, StoreError> {
+    expect_store(dir)?;
     let numbers = segment::list(dir)?;
-    if numbers.is_empty() {
-        return Err(StoreError::NoStore {
-            dir: dir.to_owned(),
-        });
-    }
     let store_id = identify(dir, &numbers, key)?;
     let path = index_path(dir);
     let mut index = Index::open(&path, key, store_id, false)?.map_err(|_| {
@@ -136,7 +157,11 @@ pub(super) fn index_for_reading(dir: &Path, key: &StoreKey) -> Result<Index, Sto
 }
 
 /// Which store the segments are, as the first readable header says; proves that the key is its.
-fn identify(dir: &Path, numbers: &[u32], key: &StoreKey) -> Result<Option<[u8; 16]>, StoreError> {
+pub(super) fn identify(
+    dir: &Path,
+    numbers: &[u32],
+    key: &StoreKey,
+) -> Result<Option<[u8; 16]>, StoreError> {
     for number in numbers {
         if let Opened::Segment(segment) = Segment::open(dir, *number, key)? {
             return Ok(Some(segment.store_id));
@@ -201,9 +226,10 @@ pub(super) fn recover(
     if recovery.index == IndexState::Current {
         catch_up(dir, key, &numbers, &mut index, &mut recovery)?;
     }
+    recovery.sort_out_strays(dir, index.store_id)?;
     let rows = index.segments()?;
+    let numbers = recovery.without_strays(&numbers);
     let last = numbers.last().copied().unwrap_or_default();
-    let highest = rows.last().map_or(last, |row| row.number.max(last));
     let current = match rows.last() {
         Some(row)
             if row.number == last
@@ -224,15 +250,31 @@ pub(super) fn recover(
             unfinished_bytes = recovery.unfinished_bytes,
             unreadable = recovery.unreadable,
             lost_segments = recovery.lost_segments.len(),
+            gaps = recovery.gaps.len(),
+            kept_members = recovery.kept_members,
+            missing_contents = recovery.missing_contents,
+            strays = recovery.strays.len(),
             "the store was brought up to date at opening"
         );
     }
     Ok(Recovered {
         index,
         current,
-        next_number: highest.saturating_add(1),
+        next_number: next_number(&recovery, &numbers, &rows),
         recovery,
     })
+}
+
+/// The number of the next segment: behind all that are or were the store's, and no stray's.
+pub(super) fn next_number(recovery: &Recovery, numbers: &[u32], rows: &[SegmentRow]) -> u32 {
+    let last = numbers.iter().copied().max().unwrap_or_default();
+    let mut next = rows.last().map_or(last, |row| row.number.max(last));
+    loop {
+        next = next.saturating_add(1);
+        if !recovery.strays.iter().any(|stray| stray.number == next) {
+            return next;
+        }
+    }
 }
 
 fn open_made_anew(dir: &Path, key: &StoreKey, store_id: [u8; 16]) -> Result<Index, StoreError> {
@@ -266,7 +308,7 @@ fn comes_late(
 }
 
 /// Takes what the index lacks from the segments: whatever lies behind what it covers.
-fn catch_up(
+pub(super) fn catch_up(
     dir: &Path,
     key: &StoreKey,
     numbers: &[u32],
@@ -331,10 +373,38 @@ impl Recovery {
     /// Whether everything that was met could be read.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.unreadable == 0 && self.lost_segments.is_empty() && self.headless_segments.is_empty()
+        self.unreadable == 0
+            && self.lost_segments.is_empty()
+            && self.gaps.is_empty()
+            && self.cut_segments.is_empty()
+            && self.headless_segments.is_empty()
+            && self.missing_contents == 0
     }
 
-    fn add(&mut self, replayed: &Replayed) {
+    /// Takes what is another segment, as its header says, for what it is.
+    pub(super) fn sort_out_strays(
+        &mut self,
+        dir: &Path,
+        store_id: [u8; 16],
+    ) -> Result<(), StoreError> {
+        let mut headless = Vec::new();
+        for number in std::mem::take(&mut self.headless_segments) {
+            match Stray::at(dir, number, store_id)? {
+                Some(stray) => self.strays.push(stray),
+                None => headless.push(number),
+            }
+        }
+        self.headless_segments = headless;
+        Ok(())
+    }
+
+    /// The numbers that are not strays'.
+    pub(super) fn without_strays(&self, numbers: &[u32]) -> Vec<u32> {
+        let stray = |number: &u32| self.strays.iter().any(|stray| stray.number == *number);
+        numbers.iter().copied().filter(|n| !stray(n)).collect()
+    }
+
+    pub(super) fn add(&mut self, replayed: &Replayed) {
         self.frames += replayed.frames;
         self.torn_bytes += replayed.torn_bytes;
         self.unfinished_bytes += replayed.unfinished_bytes;
@@ -373,8 +443,14 @@ impl fmt::Display for Recovery {
             )?;
         }
         named(f, "header written back in segment", &self.restored_headers)?;
-        if self.is_whole() {
-            return f.write_str("; nothing is missing");
+        named(f, "missing since before: segment", &self.forgotten_segments)?;
+        strays(f, &self.strays)?;
+        if self.is_whole() && self.missing_of_vanished == 0 {
+            return f.write_str(if self.forgotten_segments.is_empty() {
+                "; nothing is missing"
+            } else {
+                "; nothing else is missing"
+            });
         }
         if self.unreadable > 0 {
             write!(f, "; {} frames cannot be read", self.unreadable)?;
@@ -382,10 +458,33 @@ impl fmt::Display for Recovery {
         named(f, "gone: segment", &self.lost_segments)?;
         named(
             f,
+            "not there, lost or mended and forgotten, which without the index nobody can tell: segment",
+            &self.gaps,
+        )?;
+        named(f, "without its end: segment", &self.cut_segments)?;
+        named(
+            f,
             "without readable header: segment",
             &self.headless_segments,
         )?;
-        f.write_str("; the next mirror run stores anew what the mail server still has")
+        if self.kept_members > 0 {
+            write!(
+                f,
+                "; what the index alone knew of {} messages was written to the segments again",
+                self.kept_members
+            )?;
+        }
+        if self.missing_contents > 0 {
+            write!(f, "; {} contents are in no segment", self.missing_contents)?;
+        }
+        if self.missing_of_vanished > 0 {
+            write!(
+                f,
+                "; {} contents of messages that were deleted on the primary are in no segment",
+                self.missing_of_vanished
+            )?;
+        }
+        write!(f, "; {REFILLED}")
     }
 }
 
@@ -398,8 +497,13 @@ pub(super) fn named(f: &mut fmt::Formatter<'_>, what: &str, numbers: &[u32]) -> 
     write!(f, "; {what} {}", numbers.join(", "))
 }
 
+/// Files that do not belong to the store, with what to do about each.
+pub(super) fn strays(f: &mut fmt::Formatter<'_>, strays: &[Stray]) -> fmt::Result {
+    strays.iter().try_for_each(|stray| write!(f, "; {stray}"))
+}
+
 /// A segment of this store; `None` where its header is unreadable and its salt is not known.
-fn open_own(
+pub(super) fn open_own(
     dir: &Path,
     number: u32,
     key: &StoreKey,
@@ -419,16 +523,16 @@ fn open_own(
     }
 }
 
-struct Replayed {
-    row: SegmentRow,
-    frames: u64,
-    torn_bytes: u64,
+pub(super) struct Replayed {
+    pub(super) row: SegmentRow,
+    pub(super) frames: u64,
+    pub(super) torn_bytes: u64,
     unfinished_bytes: u64,
     unreadable: u64,
 }
 
 /// Takes the frames of a segment into the index, from where `start` covers it to its end.
-fn replay(
+pub(super) fn replay(
     index: &mut Index,
     segment: &Segment,
     start: SegmentRow,
@@ -520,121 +624,4 @@ fn new_id() -> Result<[u8; 16], StoreError> {
     let mut id = [0; 16];
     random(&mut id)?;
     Ok(id)
-}
-
-/// Makes the index of a store anew from its segments alone, and puts it in the old one's place.
-/// `progress` is told octets done and octets in all.
-///
-/// # Errors
-/// When the store is in use or absent, the key is not its key, or a file cannot be read or written.
-pub fn rebuild_index(
-    dir: &Path,
-    key: &StoreKey,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<Recovery, StoreError> {
-    let numbers = segment::list(dir)?;
-    if numbers.is_empty() {
-        return Err(StoreError::NoStore {
-            dir: dir.to_owned(),
-        });
-    }
-    let _lock = lock(dir)?;
-    let store_id = match identify(dir, &numbers, key)? {
-        Some(id) => id,
-        None => match Index::open(&index_path(dir), key, None, false)? {
-            Ok(old) => old.store_id,
-            Err(_) => {
-                return Err(StoreError::Unreadable {
-                    dir: dir.to_owned(),
-                });
-            }
-        },
-    };
-    rebuild(dir, key, store_id, &numbers, &mut progress).map_err(|error| error.in_folder(dir))
-}
-
-/// The salts of headers as the old index knows them, if it can still be asked.
-fn known_salts(
-    dir: &Path,
-    key: &StoreKey,
-    store_id: [u8; 16],
-) -> Result<HashMap<u32, Salt>, StoreError> {
-    let Ok(mut old) = Index::open(&index_path(dir), key, Some(store_id), false)? else {
-        return Ok(HashMap::new());
-    };
-    let rows = old.segments().unwrap_or_default();
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((row.number, row.salt?)))
-        .collect())
-}
-
-fn rebuild(
-    dir: &Path,
-    key: &StoreKey,
-    store_id: [u8; 16],
-    numbers: &[u32],
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Recovery, StoreError> {
-    let mut recovery = Recovery {
-        index: IndexState::Rebuilt,
-        ..Recovery::default()
-    };
-    let salts = known_salts(dir, key, store_id)?;
-    let temporary = dir.join("index.sqlite.new");
-    let mut index = Index::create(&temporary, key, store_id)?;
-    let mut total: u64 = 0;
-    for number in numbers {
-        if let Some(stat) = Stat::of_path(&segment::path(dir, *number))? {
-            total = total.saturating_add(segment::unsigned(stat.size));
-        }
-    }
-    let mut done: u64 = 0;
-    let mut opener = opener()?;
-    for number in numbers {
-        let salt = salts.get(number).copied();
-        let Some(segment) = open_own(dir, *number, key, store_id, salt)? else {
-            recovery.headless_segments.push(*number);
-            continue;
-        };
-        segment
-            .file
-            .sync_all()
-            .map_err(io("making durable", &segment.path))?;
-        let stat = segment.stat()?;
-        let start = SegmentRow {
-            number: *number,
-            covered: FIRST_FRAME,
-            stat,
-            healed: false,
-            salt: Some(segment.salt),
-        };
-        let replayed = replay(&mut index, &segment, start, &mut opener, &mut |at| {
-            progress(done.saturating_add(at), total);
-        })?;
-        done = done.saturating_add(segment::unsigned(stat.size));
-        if !segment.proved && replayed.frames == 0 {
-            index.forget_segment(*number)?;
-            recovery.headless_segments.push(*number);
-            continue;
-        }
-        let mut row = replayed.row;
-        if !segment.has_whole_beginning(key)? {
-            row.stat = match segment.restore_beginning(key) {
-                Ok(()) => {
-                    recovery.restored_headers.push(*number);
-                    segment.stat()?
-                }
-                Err(error) => {
-                    tracing::warn!(segment = number, %error, "a damaged header cannot be written back");
-                    // The next inspection shall copy what the segment holds.
-                    Stat::default()
-                }
-            };
-        }
-        index.put_segment(row)?;
-        recovery.add(&replayed);
-    }
-    index::finish(index, &temporary, &index_path(dir))?;
-    Ok(recovery)
 }

@@ -1,5 +1,6 @@
 //! Segment files: their names, making one, reading frames by place, and going through one frame by frame.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -83,6 +84,81 @@ pub(super) fn list(dir: &Path) -> Result<Vec<u32>, StoreError> {
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// A file that is called like a segment and is another, as its header says: a copy, or one that was renamed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Stray {
+    /// Its name in the store's folder.
+    pub file: String,
+    /// The number that its name gives it.
+    #[serde(skip)]
+    pub(super) number: u32,
+    /// The segment of this store that it is; `None` for one of another store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment: Option<u32>,
+    /// That segment's own name, where no file has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}
+
+impl Stray {
+    /// The file with a segment's name, where it is another segment.
+    pub(super) fn at(
+        dir: &Path,
+        number: u32,
+        store_id: [u8; 16],
+    ) -> Result<Option<Self>, StoreError> {
+        let at = path(dir, number);
+        let file = match File::open(&at) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(error::io("opening", &at)(e)),
+        };
+        for offset in [0, SECOND_HEADER] {
+            let mut octets = [0; SEGMENT_HEADER];
+            if file.read_exact_at(&mut octets, offset).is_err() {
+                continue;
+            }
+            if let HeaderFound::Good(header) = SegmentHeader::decode(&octets)
+                && header.number != number
+            {
+                let segment = (header.store_id == store_id).then_some(header.number);
+                let own = segment.map(|number| path(dir, number));
+                return Ok(Some(Self {
+                    file: name(&at),
+                    number,
+                    segment,
+                    missing: own.filter(|own| !own.exists()).map(|own| name(&own)),
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+impl fmt::Display for Stray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = &self.file;
+        match (self.segment, &self.missing) {
+            (Some(segment), Some(own)) => {
+                write!(f, "{file} is segment {segment}; rename it to {own}")
+            }
+            (Some(segment), None) => write!(
+                f,
+                "{file} does not belong to the store, it is a copy of segment {segment}: move it away"
+            ),
+            (None, _) => write!(
+                f,
+                "{file} belongs to another store: move it back to where it came from"
+            ),
+        }
+    }
 }
 
 /// A segment open for reading, with its cipher.

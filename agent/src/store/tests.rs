@@ -17,6 +17,7 @@ mod damage;
 mod large;
 mod pieces;
 mod random;
+mod rebuild;
 mod room;
 mod versions;
 

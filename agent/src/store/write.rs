@@ -172,40 +172,6 @@ impl Store {
 
     fn commit_pending(&mut self) -> Result<(), StoreError> {
         self.ready_current()?;
-        self.write_events()?;
-        let Some(Writer {
-            current: Some(current),
-            pending,
-            ..
-        }) = &mut self.writer
-        else {
-            return Err(StoreError::ReadOnly);
-        };
-        current.flush()?;
-        kill::point("store written");
-        current
-            .segment
-            .file
-            .sync_data()
-            .map_err(io("making durable", &current.segment.path))?;
-        kill::point("store durable");
-        let stat = current.segment.stat()?;
-        let row = SegmentRow {
-            covered: current.end,
-            stat,
-            ..current.row()
-        };
-        self.index
-            .get_mut()
-            .apply(&pending.contents, &pending.events, row)?;
-        current.committed = current.end;
-        current.stat = stat;
-        pending.clear();
-        kill::point("store committed");
-        Ok(())
-    }
-
-    fn write_events(&mut self) -> Result<(), StoreError> {
         let Some(Writer {
             current: Some(current),
             sealer,
@@ -216,17 +182,15 @@ impl Store {
         else {
             return Err(StoreError::ReadOnly);
         };
-        let mut batch = Vec::new();
-        let mut events = pending.events.iter().peekable();
-        while let Some(event) = events.next() {
-            event::encode_into_batch(&mut batch, event)?;
-            if batch.len() < BATCH_BYTES && events.peek().is_some() {
-                continue;
-            }
-            sealer.membership(&current.segment.cipher, current.end, &batch, buffer)?;
-            current.append(buffer)?;
-            batch.clear();
-        }
+        current.append_events(&pending.events, sealer, buffer)?;
+        let row = current.settle()?;
+        self.index
+            .get_mut()
+            .apply(&pending.contents, &pending.events, row)?;
+        current.committed = row.covered;
+        current.stat = row.stat;
+        pending.clear();
+        kill::point("store committed");
         Ok(())
     }
 
@@ -371,6 +335,43 @@ impl Current {
         }
         self.end = self.end.saturating_add(octets(frame));
         Ok(())
+    }
+
+    /// Adds events in frames of membership.
+    pub(super) fn append_events(
+        &mut self,
+        events: &[Event],
+        sealer: &mut Sealer,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let mut batch = Vec::new();
+        let mut events = events.iter().peekable();
+        while let Some(event) = events.next() {
+            event::encode_into_batch(&mut batch, event)?;
+            if batch.len() < BATCH_BYTES && events.peek().is_some() {
+                continue;
+            }
+            sealer.membership(&self.segment.cipher, self.end, &batch, buffer)?;
+            self.append(buffer)?;
+            batch.clear();
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was added durable. Gives what the index shall know of the segment then.
+    pub(super) fn settle(&mut self) -> Result<SegmentRow, StoreError> {
+        self.flush()?;
+        kill::point("store written");
+        self.segment
+            .file
+            .sync_data()
+            .map_err(io("making durable", &self.segment.path))?;
+        kill::point("store durable");
+        Ok(SegmentRow {
+            covered: self.end,
+            stat: self.segment.stat()?,
+            ..self.row()
+        })
     }
 
     /// Writes what was gathered.

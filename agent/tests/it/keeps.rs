@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::proof::walk;
 use super::site::{Said, Site, command, copy, said, segments};
@@ -53,6 +54,140 @@ fn what_the_primary_has_lost_too_comes_back_from_the_standby() {
     site.agent(&["store", "rebuild-index"]).exits(0);
     let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
     assert_eq!(said.classes(), gone);
+}
+
+/// The index made anew forgets nothing that the old one knew, so the mirror brings back what is missing.
+#[test]
+fn what_a_lost_segment_held_comes_back_also_when_the_index_was_made_anew_first() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 6);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.delete("INBOX", &uids[1..3]).unwrap();
+    let gone = ["(missing_at_primary standby)"; 2];
+    assert_eq!(site.once().exits(0).classes(), gone);
+    damage(&site);
+    let said = site.agent(&["store", "rebuild-index"]).exits(3);
+    assert_eq!(said.json["lost_segments"], serde_json::json!([1]));
+    for (key, count) in [
+        ("kept_members", 6),
+        ("missing_contents", 4),
+        ("missing_of_vanished", 2),
+    ] {
+        assert_eq!(said.json[key], count, "{}", said.json);
+    }
+    let stats = site.agent(&["store", "stats"]).exits(0);
+    assert_eq!(
+        (&stats.json["messages"], &stats.json["tombstones"]),
+        (&4.into(), &2.into())
+    );
+    site.agent(&["store", "check"]).exits(3);
+    let repaired = site.once().exits(0);
+    assert_eq!(repaired.sent(), 0);
+    assert_eq!(repaired.repairs(), vec!["missing_in_store store"; 6]);
+    site.agent(&["store", "check"]).exits(0);
+    site.agent(&["store", "rebuild-index"]).exits(0);
+    let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
+    assert_eq!(said.classes(), gone);
+}
+
+/// What looks after a store begins none.
+#[test]
+fn where_there_is_no_store_it_is_said_and_nothing_is_made() {
+    let site = Site::new();
+    let before = walk(site.dir.path());
+    for data in [false, true] {
+        if data {
+            std::fs::create_dir(site.dir.path().join("data")).unwrap();
+        }
+        let to = site.dir.path().join("export");
+        let export = [
+            "export",
+            "--triangle",
+            "info",
+            "--format",
+            "eml",
+            "--to",
+            to.to_str().unwrap(),
+        ];
+        for command in [
+            &["store", "check"][..],
+            &["store", "stats"],
+            &["store", "rebuild-index"],
+            &export,
+        ] {
+            let said = site.agent(command).exits(1);
+            let words = "data/store holds no store; run a mirror first, or correct data_dir";
+            assert!(said.stderr.contains(words), "{command:?}: {}", said.stderr);
+            assert!(said.json["error"]["message"].is_string());
+        }
+        assert_eq!(walk(site.dir.path()), before);
+        assert!(!to.exists() && !site.dir.path().join("data/store").exists());
+    }
+    site.fill("INBOX", 1, 1);
+    site.once().exits(0);
+    site.agent(&["store", "check"]).exits(0);
+}
+
+/// A copy of a segment that somebody left beside the others is named as that, and is no fault of the store.
+#[test]
+fn a_stray_copy_of_a_segment_stops_nothing() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 3);
+    site.once().exits(0);
+    let store = site.dir.path().join("data/store");
+    for name in ["seg-00000009.mds", "seg-00000001.mds.copy", "000001.mds"] {
+        copy(&store.join("seg-00000001.mds"), &store.join(name));
+    }
+    let strays = serde_json::json!([{ "file": "seg-00000009.mds", "segment": 1 }]);
+    for command in ["check", "rebuild-index"] {
+        let said = site.agent(&["store", command]).exits(0);
+        assert_eq!(said.json["strays"], strays, "{}", said.json);
+        assert_eq!(said.json["lost_segments"], serde_json::json!([]));
+    }
+    site.fill("INBOX", 5, 2);
+    let said = site.once().exits(0);
+    assert_eq!((said.sent(), said.repairs()), (2, vec![]));
+    let unreadable = site.agent(&["store", "check"]).exits(0);
+    assert_eq!(unreadable.json["strays"], strays);
+}
+
+/// What was deleted on the primary the store keeps, and gives to who asks for it.
+#[test]
+fn an_export_leaves_out_what_vanished_and_says_so_or_has_it_too() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 3);
+    site.once().exits(0);
+    let mut primary = site.primary();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.delete("INBOX", &uids[..1]).unwrap();
+    site.once().exits(0);
+    let to = site.dir.path().join("export");
+    let mut export = vec!["--triangle", "info", "--format", "eml", "--to"];
+    export.push(to.to_str().unwrap());
+    let words = Command::new(env!("CARGO_BIN_EXE_maildreieck-agent"))
+        .args(["export", "--quiet", "--config"])
+        .arg(site.dir.path().join("agent.toml"))
+        .args(&export)
+        .output()
+        .unwrap();
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(words.contains("2 messages written"), "{words}");
+    assert!(
+        words.contains("1 left out because they vanished on the primary (--with-vanished"),
+        "{words}"
+    );
+    export.insert(0, "export");
+    export.push("--with-vanished");
+    let said = site.agent(&export).exits(0);
+    assert_eq!(
+        (&said.json["written"], &said.json["present"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(said.json["tombstones_left_out"], 0);
+    let list = std::fs::read_to_string(to.join("maildreieck-export.ndjson")).unwrap();
+    assert_eq!(list.matches("vanished_at").count(), 1, "{list}");
 }
 
 /// A copy that only looks like it is not taken for it.

@@ -156,6 +156,35 @@ fn a_lost_ledger_loses_no_move_and_no_rename() {
     assert_eq!((said.sent(), said.repairs()), (0, vec![]));
 }
 
+/// However it is damaged, it is told as that; and what is advised works.
+#[test]
+fn a_damaged_ledger_is_made_anew_as_the_error_advises() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 6);
+    site.once().exits(0);
+    let path = site.dir.path().join("data/ledger.db");
+    let whole = std::fs::read(&path).unwrap();
+    let garbage = |from: usize, to: usize| {
+        let mut octets = whole.clone();
+        octets[from..to].fill(0x55);
+        octets
+    };
+    // The whole, the pages of some tables, and the end.
+    for octets in [
+        garbage(0, whole.len()),
+        garbage(3 * 4096, 8 * 4096),
+        whole[..whole.len() / 2].to_vec(),
+    ] {
+        std::fs::write(&path, octets).unwrap();
+        let said = site.once().exits(1);
+        let words = "move it and its -wal and -shm files away: a new one is made";
+        assert!(said.stderr.contains(words), "{}", said.stderr);
+        assert!(!said.stderr.contains("not full"), "{}", said.stderr);
+        lose_the_ledger(&site);
+        assert_eq!(site.once().exits(0).sent(), 0);
+    }
+}
+
 #[test]
 fn an_older_ledger_is_brought_up_to_the_store() {
     let site = Site::new();

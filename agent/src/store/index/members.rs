@@ -92,6 +92,12 @@ impl Index {
         Ok(())
     }
 
+    /// What a member is.
+    pub(crate) fn state(&mut self, id: &MemberId) -> Result<Option<MemberState>, StoreError> {
+        let lookup = self.member_lookup(id);
+        self.member(&lookup)
+    }
+
     fn member(&mut self, lookup: &Lookup) -> Result<Option<MemberState>, StoreError> {
         let sealed: Option<Vec<u8>> = members::table
             .filter(members::lookup.eq(&lookup[..]))
