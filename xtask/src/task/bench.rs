@@ -209,7 +209,8 @@ fn measure_scenario(scenario: &Scenario, contestants: &[Contestant]) -> Result<O
     let mut figures: BTreeMap<Contestant, Figures> = BTreeMap::new();
     for number in 0..scenario.runs {
         for contestant in contestants {
-            let user = format!("{}-{number}", contestant.name());
+            // What follows a `+` in a name is no part of the user to a server.
+            let user = format!("{}-{number}", contestant.name().replace('+', "-"));
             let folder = Folder::create("bench")?;
             let ends = Ends {
                 source_port: ports[0],
