@@ -26,7 +26,7 @@ use crate::snapshot::TargetFolder;
 use crate::store::{Event, Store};
 
 /// Octets in flight, in KiB.
-const BUDGET_KIB: u32 = 6 * 1024;
+const BUDGET_KIB: u32 = 5 * 1024;
 /// What a writer takes at once.
 const PARCEL_BYTES: usize = 256 << 10;
 const PARCEL_MESSAGES: usize = 16;
