@@ -163,7 +163,7 @@ impl Ledger {
         };
         db.batch_execute(
             "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
-             PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000;",
+             PRAGMA foreign_keys = ON; PRAGMA cache_size = -1000;",
         )
         .map_err(|e| migrate(e.to_string()))?;
         // A migration that a loss of power undoes is made again.

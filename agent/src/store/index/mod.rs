@@ -86,7 +86,8 @@ impl Index {
             return Ok(Err(Unusable::Damaged));
         };
         let pragmas = if writable {
-            "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+            "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+             PRAGMA cache_size = -1000;"
         } else {
             "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON;"
         };
