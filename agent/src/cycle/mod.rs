@@ -482,7 +482,7 @@ impl<'a> Round<'a> {
             taken: RefCell::new(self.target.taken.clone()),
             shapes: Rc::clone(&self.shapes),
             compresses: Cell::new(false),
-            buried: Cell::new(false),
+            begun: Cell::new(false),
             careful: self.careful,
             room: self.room.clone(),
             target_corner: Corner::Standby,

@@ -195,11 +195,9 @@ impl Round<'_> {
             snapshot::view(&mut ledger, choice, source, target, false, Wanted::Unknown)?
         };
         let unknown = |side: &Side| -> Vec<u32> {
-            // What could not be read before is tried again.
-            let new = side
-                .shown
-                .iter()
-                .filter(|s| !side.rows.contains_key(&s.uid));
+            // What could not be read before a mirror tries again, twice a day.
+            let known = |uid| side.rows.contains_key(uid) || side.unreadable.contains(uid);
+            let new = side.shown.iter().filter(|s| !known(&s.uid));
             new.map(|s| s.uid).collect()
         };
         let mut read = Read::default();

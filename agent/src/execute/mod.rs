@@ -101,8 +101,8 @@ pub struct Execution<'a> {
     pub shapes: Shapes,
     /// Whether what is sent is worth compressing, if the line is narrow.
     pub compresses: Cell<bool>,
-    /// Whether the triangle has tombstones: a message may lie where one lay that was buried.
-    pub buried: Cell<bool>,
+    /// Whether the store has messages already: one may come from where another lay.
+    pub begun: Cell<bool>,
     /// One message at a time, after a server closed on a batch.
     pub careful: bool,
     /// What the target takes.

@@ -138,7 +138,7 @@ impl Execution<'_> {
             bytes: 0,
             parts: Parts::default(),
             large: None,
-            came: BTreeSet::new(),
+            came: Vec::new(),
             narrowing: Narrowing::default(),
         };
         let read = hold.read(link, &folders, asks, compresses).await;
@@ -186,8 +186,8 @@ struct Hold<'a, 'b> {
     /// Parts of large messages, and the message that they are put together to.
     parts: Parts,
     large: Option<Landing>,
-    /// What of a set has come, and what reading fails at.
-    came: BTreeSet<u32>,
+    /// Which of the open folder's copies have come, and what reading fails at.
+    came: Vec<bool>,
     narrowing: Narrowing,
 }
 
@@ -247,6 +247,7 @@ impl<'a> Hold<'a, '_> {
             for (_, ask) in asked.drain(..).rev() {
                 asks.push_front(ask);
             }
+            self.leave_what_came(&mut asks);
             if let Ask::Part { uid: large, .. } = &ask {
                 // Its other parts follow.
                 let of_it = |ask: &Ask| matches!(ask, Ask::Part { uid, .. } if uid == large);
@@ -262,6 +263,38 @@ impl<'a> Hold<'a, '_> {
         }
     }
 
+    /// Servers send what was asked for next before they say that the command before is done: of that nothing is asked for
+    /// again.
+    fn leave_what_came(&self, asks: &mut VecDeque<Ask>) {
+        for ask in asks.iter_mut() {
+            match ask {
+                Ask::Open(index) if *index != self.index => break,
+                Ask::Bodies { uids, .. } => uids.retain(|uid| !self.has_come(*uid)),
+                Ask::Open(_) | Ask::Part { .. } => {}
+            }
+        }
+        asks.retain(|ask| !matches!(ask, Ask::Bodies { uids, .. } if uids.is_empty()));
+    }
+
+    /// The place of a message among those that are copied from the open folder.
+    fn place_of(&self, uid: u32) -> Option<usize> {
+        let copies = self.from?.copies;
+        copies.binary_search_by_key(&uid, |copy| copy.uid).ok()
+    }
+
+    fn has_come(&self, uid: u32) -> bool {
+        let at = self.place_of(uid);
+        at.and_then(|at| self.came.get(at))
+            .is_some_and(|came| *came)
+    }
+
+    /// Notes that a message has come, or will not. Whether it was asked for and is here for the first time.
+    fn comes(&mut self, uid: u32) -> bool {
+        let at = self.place_of(uid);
+        let slot = at.and_then(|at| self.came.get_mut(at));
+        slot.is_some_and(|came| !std::mem::replace(came, true))
+    }
+
     /// Takes the answer to what was asked.
     async fn answer(
         &mut self,
@@ -275,8 +308,11 @@ impl<'a> Hold<'a, '_> {
                 self.pass_on().await;
                 self.parts = Parts::default();
                 self.from = None;
-                self.index = *index;
+                let again = std::mem::replace(&mut self.index, *index) == *index;
                 if let Some(folder) = folders.get(*index) {
+                    if !again || self.came.len() != folder.copies.len() {
+                        self.came = vec![false; folder.copies.len()];
+                    }
                     let opened = link.opened_for_reading(folder.mailbox, tag).await?;
                     // Renewed since it was listed: the next run looks again.
                     let same = opened.status.uidvalidity == folder.uidvalidity;
@@ -296,19 +332,19 @@ impl<'a> Hold<'a, '_> {
                 }
                 self.take_part(*uid, *last).await?;
             }
-            Ask::Bodies { .. } => {
-                self.came.clear();
-                loop {
-                    let event = link.next_body(tag).await?;
-                    self.came.extend(event.uid());
-                    match event {
-                        BodyEvent::End => break,
-                        BodyEvent::Gone(_) => {}
-                        BodyEvent::Unreadable(uid, reason) => self.put_aside(uid, &reason)?,
-                        BodyEvent::Body(body) => self.take(body).await?,
+            Ask::Bodies { .. } => loop {
+                match link.next_body(tag).await? {
+                    BodyEvent::End => break,
+                    BodyEvent::Gone(uid) => {
+                        self.comes(uid);
                     }
+                    BodyEvent::Unreadable(uid, reason) => {
+                        self.comes(uid);
+                        self.put_aside(uid, &reason)?;
+                    }
+                    BodyEvent::Body(body) => self.take(body).await?,
                 }
-            }
+            },
         }
         Ok(())
     }
@@ -322,13 +358,14 @@ impl<'a> Hold<'a, '_> {
             Ask::Part { uid, size, .. } => (vec![uid], size, Some((uid, size))),
         };
         if part.is_some() {
-            self.came.clear();
             self.parts = Parts::default();
             if let Some(large) = self.large.take() {
                 large.abandon(self.execution).await?;
             }
         }
-        let narrowed = self.narrowing.after(&uids, &self.came, error)?;
+        let came = uids.iter().copied().filter(|uid| self.has_come(*uid));
+        let came: BTreeSet<u32> = came.collect();
+        let narrowed = self.narrowing.after(&uids, &came, error)?;
         if let Some((uid, reason)) = narrowed.given_up {
             self.put_aside(uid, &reason)?;
         }
@@ -347,12 +384,7 @@ impl<'a> Hold<'a, '_> {
 
     /// Takes a message that was asked for; what a server sends besides is left.
     async fn take(&mut self, body: Body) -> Result<(), AgentError> {
-        let asked = |from: &&From<'_>| {
-            let copies = from.copies;
-            copies.binary_search_by_key(&body.uid, |c| c.uid).is_ok()
-        };
-        let twice = self.messages.last().is_some_and(|(b, _)| b.uid == body.uid);
-        if self.from.filter(asked).is_none() || twice || self.groups.is_closed() {
+        if self.groups.is_closed() || !self.comes(body.uid) {
             return Ok(());
         }
         let size = length(&body.octets);

@@ -31,9 +31,8 @@ impl Execution<'_> {
         source: &mut Account,
         target: &mut Account,
     ) -> Result<Done, AgentError> {
-        let buries = |record: &Record| matches!(record, Record::Tombstone { .. });
-        let buried = !view.tombstones.is_empty() || plan.records.iter().any(buries);
-        self.buried.set(buried);
+        let stats = self.store.lock().stats()?;
+        self.begun.set(stats.messages + stats.tombstones > 0);
         let mut touched = plan.create.clone();
         let target = target.imap()?;
         let prepared = async {
@@ -292,7 +291,7 @@ impl Execution<'_> {
             .source_of(at)
             .map_or(("", 0), |(_, mailbox, validity)| (mailbox, validity));
         let id = MemberId::of(self.triangle, mailbox, uidvalidity, at.generation, at.uid);
-        Ok(self.store.lock().member_for(id, content)?)
+        Ok(self.store.lock().member_for(id, content, clock::now_s())?)
     }
 
     fn add(

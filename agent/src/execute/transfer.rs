@@ -238,7 +238,7 @@ impl Execution<'_> {
         let (mailbox, uidvalidity) = (mailbox.as_str().to_owned(), known.uidvalidity);
         let triangle: Box<str> = self.triangle.into();
         let folder = logical.clone();
-        let buried = self.buried.get();
+        let (begun, now) = (self.begun.get(), clock::now_s());
         let store = move |store: &mut Store| {
             let mut kept = Vec::with_capacity(messages.len() + large.len());
             for (body, permit) in messages {
@@ -259,8 +259,8 @@ impl Execution<'_> {
                 let generation = source.generation;
                 let mut member =
                     MemberId::of(&triangle, &mailbox, uidvalidity, generation, stored.uid);
-                if buried {
-                    member = store.member_for(member, stored.content)?;
+                if begun {
+                    member = store.member_for(member, stored.content, now)?;
                 }
                 store.record(Event::Add {
                     member,

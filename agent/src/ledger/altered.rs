@@ -34,6 +34,21 @@ impl Ledger {
         Ok(())
     }
 
+    /// Has the copies of altered messages read back: whatever changed the one may have changed the other.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub fn doubt_copies_of_altered(&mut self, triangle: &str) -> Result<()> {
+        self.transact(|db| {
+            for (folder, generation, uid) in copies_of_altered(db, triangle)? {
+                diesel::update(message::table.find((folder, generation, uid)))
+                    .set(message::verified_at.eq(None::<i64>))
+                    .execute(db)?;
+            }
+            Ok(())
+        })
+    }
+
     /// What messages of a folder turned out to be.
     pub(super) fn altered(
         &mut self,
@@ -75,6 +90,13 @@ impl Ledger {
                 .filter(folder::generation.eq(altered::generation))
                 .select((altered::folder_id, altered::generation, altered::uid))
                 .load(db)?;
+            // What their copies are is read again too.
+            for (folder, generation, uid) in copies_of_altered(db, triangle)? {
+                diesel::delete(message::table.find((folder, generation, uid))).execute(db)?;
+                diesel::update(folder::table.find(folder))
+                    .set(folder::uidnext.eq(0))
+                    .execute(db)?;
+            }
             for (id, generation, uid) in &places {
                 let of_before = message::folder_id.eq(id).and(message::generation.eq(0));
                 let last: Option<i64> = message::table
@@ -100,4 +122,26 @@ impl Ledger {
             Ok(places.len())
         })
     }
+}
+
+/// Where the copies of altered messages lie.
+fn copies_of_altered(db: &mut SqliteConnection, triangle: &str) -> Result<Vec<(i64, i32, i64)>> {
+    let here = altered::folder_id
+        .eq(message::folder_id)
+        .and(altered::generation.eq(message::generation))
+        .and(altered::uid.eq(message::uid));
+    let copies: Vec<(Option<i64>, Option<i32>, Option<i64>)> = altered::table
+        .inner_join(message::table.on(here))
+        .inner_join(folder::table.on(folder::id.eq(altered::folder_id)))
+        .filter(folder::triangle.eq(triangle))
+        .select((
+            message::copy_folder,
+            message::copy_generation,
+            message::copy_uid,
+        ))
+        .load(db)?;
+    let copies = copies.into_iter();
+    Ok(copies
+        .filter_map(|(folder, generation, uid)| Some((folder?, generation?, uid?)))
+        .collect())
 }

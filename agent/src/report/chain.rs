@@ -82,7 +82,7 @@ impl Chain {
         self.keep_key("agent.pub", &key.verifying_key())?;
         let there = last(&folder)?;
         let kept = there.as_ref().map_or(0, |(number, _)| *number);
-        let lost = known.filter(|known| known.sequence > kept);
+        let lost = known.clone().filter(|known| known.sequence > kept);
         (certificate.sequence, certificate.previous) = match (there, lost) {
             (_, Some(lost)) => {
                 tracing::warn!(
@@ -101,7 +101,14 @@ impl Chain {
                     let detail = format!("it says number {}", before.sequence);
                     return Err(ChainError::Damaged { path, detail });
                 }
-                (number.saturating_add(1), Some(hash_of(&before)?))
+                let hash = hash_of(&before)?;
+                let other =
+                    |known: &LastCertificate| known.sequence == number && known.sha256 != hash;
+                if known.as_ref().is_some_and(other) {
+                    let detail = "it is not the one that was made".to_owned();
+                    return Err(ChainError::Damaged { path, detail });
+                }
+                (number.saturating_add(1), Some(hash))
             }
         };
         certificate.sign(key)?;

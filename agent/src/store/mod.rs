@@ -205,16 +205,28 @@ impl Store {
         self.index.borrow_mut().knows(member)
     }
 
-    /// The id of a member of this content: the one given, or one beside it where that is the id of another content.
+    /// The id of a member of this content: the one given, or one beside it where that is the id of another content. That
+    /// has vanished then, and is buried if nobody has done so.
     ///
     /// # Errors
     /// When the index fails.
-    pub fn member_for(&self, id: MemberId, content: ContentId) -> Result<MemberId, StoreError> {
-        let known = self.index.borrow_mut().content_of(&id)?;
-        Ok(match known {
-            Some(known) if known != content => id.beside(content),
-            _ => id,
-        })
+    pub fn member_for(
+        &mut self,
+        id: MemberId,
+        content: ContentId,
+        now: i64,
+    ) -> Result<MemberId, StoreError> {
+        let known = self.index.borrow_mut().known(&id)?;
+        let Some(known) = known.filter(|known| known.content != content) else {
+            return Ok(id);
+        };
+        if known.tombstone.is_none() {
+            self.record(Event::Tombstone {
+                member: id,
+                at: now,
+            })?;
+        }
+        Ok(id.beside(content))
     }
 
     /// Records that a content cannot be read, so that putting it again stores it anew.

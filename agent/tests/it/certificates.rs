@@ -128,6 +128,11 @@ fn a_damaged_chain_is_not_gone_on_with() {
         "{}",
         said.stderr
     );
+    // Neither where it is sound but another than was made.
+    let other = String::from_utf8(sound.clone()).unwrap();
+    std::fs::write(&last, other.replace("\"balanced\"", "\"unproven\"")).unwrap();
+    let said = site.once().exits(1);
+    assert!(said.stderr.contains("is not the one"), "{}", said.stderr);
     std::fs::write(&last, sound).unwrap();
     site.once().exits(0);
     verify(&[&kept]).exits(0);

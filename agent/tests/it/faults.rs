@@ -671,6 +671,31 @@ fn a_message_that_a_server_hangs_up_on_is_put_aside_and_the_others_arrive() {
     assert_eq!(site.once().exits(0).sent(), 3);
 }
 
+/// A server that sends what was asked for next before it says that the command before is done, as Dovecot does, and whose
+/// connections end: nothing that came is asked for, or sent, again.
+#[test]
+fn many_messages_come_once_however_often_the_connection_ends() {
+    let site = Site::new();
+    site.fill("INBOX", 1, 700);
+    let bad = [90, 210, 211, 400, 650];
+    cut(&site.primary, &bad);
+    for sent in [700 - 5, 0, 0] {
+        let said = site.once().exits(0);
+        assert_eq!(said.sent(), sent, "{}", said.stderr);
+        assert_eq!(said.classes().len(), 2 * bad.len());
+    }
+    let mut there: Vec<Vec<u8>> = site
+        .standby()
+        .messages("INBOX")
+        .unwrap()
+        .into_iter()
+        .map(|m| m.body)
+        .collect();
+    there.sort();
+    there.dedup();
+    assert_eq!(there.len(), 695);
+}
+
 /// Where a part of it ends behind a bare CR, Dovecot 2.3 loses an octet and then hangs up.
 #[test]
 fn a_large_message_that_cannot_be_read_in_parts_is_read_whole() {

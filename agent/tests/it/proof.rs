@@ -503,15 +503,54 @@ fn a_copy_in_another_folder_of_the_standby_is_a_duplicate_and_flags_are_one_repa
     assert_eq!(site.once().exits(3).repairs(), ["flags_differ standby"]);
 }
 
+/// Also where nobody remembers that it was another message.
+#[test]
+fn what_the_primary_alters_takes_no_place_when_the_ledger_is_lost() {
+    let site = balanced();
+    flip(&site.primary, 4);
+    super::restored::lose_the_ledger(&site);
+    site.once();
+    let said = site.once().exits(0);
+    assert_eq!(said.sent(), 0);
+    let stats = site.agent(&["store", "stats"]).exits(0).json;
+    let counts = (&stats["messages"], &stats["tombstones"]);
+    assert_eq!(counts, (&6.into(), &1.into()));
+}
+
+/// What came back where it was is there at each depth.
+#[test]
+fn what_is_moved_away_and_back_is_no_difference_at_any_depth() {
+    let site = balanced();
+    let mut primary = site.primary();
+    primary.create("Bau").unwrap();
+    let uids = Site::uids(&mut primary, "INBOX");
+    primary.move_to("INBOX", &uids[..1], "Bau").unwrap();
+    let there = Site::uids(&mut primary, "Bau");
+    primary.move_to("Bau", &there, "INBOX").unwrap();
+    for depth in ["volume", "ledger", "content"] {
+        let said = site.agent(&["reconcile", "--depth", depth]).exits(0);
+        assert_eq!(said.classes(), [""; 0], "{depth}");
+    }
+}
+
 #[test]
 fn what_both_accounts_alter_alike_comes_into_the_store() {
     let site = balanced();
-    for server in [&site.primary, &site.standby] {
-        flip(server, 4);
+    for (number, asks_first) in [(4, true), (5, false)] {
+        for server in [&site.primary, &site.standby] {
+            flip(server, number);
+        }
+        if asks_first {
+            site.agent(&["reconcile", "--depth", "content"]).exits(3);
+        } else {
+            // Each Tx reads a share; one of them sees it.
+            let said = (0..60).map(|_| site.once()).find(|said| said.code != 0);
+            let said = said.unwrap().exits(3);
+            assert!(!said.classes().iter().any(|c| c.contains("altered")));
+        }
+        let said = site.once().exits(0);
+        assert_eq!(said.sent(), 0, "{:?}", said.classes());
     }
-    site.agent(&["reconcile", "--depth", "content"]).exits(3);
-    let said = site.once().exits(0);
-    assert_eq!(said.sent(), 0, "{:?}", said.classes());
     let said = site.agent(&["reconcile", "--depth", "content"]).exits(0);
     assert_eq!(said.classes(), [""; 0]);
     site.agent(&["store", "check"]).exits(0);

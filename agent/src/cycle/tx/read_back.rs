@@ -59,6 +59,10 @@ impl Round<'_> {
             .say(format!("{}: reading back", self.triangle.name));
         let primary = self.read_back_account(Corner::Primary, depth).await?;
         self.source_link.rest().await;
+        self.site
+            .ledger
+            .borrow_mut()
+            .doubt_copies_of_altered(&self.triangle.name)?;
         let standby = self.read_back_account(Corner::Standby, depth).await?;
         (proved.primary, proved.standby) = (primary.count, standby.count);
         proved.broken_off = primary.broken_off;

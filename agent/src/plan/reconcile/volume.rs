@@ -46,7 +46,17 @@ pub(super) fn compare_volume(
     for (key, moved) in tombstones.chain(gone.map(|e| ((&e.folder, e.content), false))) {
         explained.entry(key).or_default().push(moved);
     }
+    // What the primary has takes its copies first.
+    let mut living: BTreeMap<(&LogicalFolder, ContentId), u64> = BTreeMap::new();
+    for entry in primary.iter().filter(|e| counts(e)) {
+        *living.entry((&entry.folder, entry.content)).or_default() += 1;
+    }
     for entry in counted {
+        let living = living.get_mut(&(&entry.folder, entry.content));
+        if let Some(left) = living.filter(|left| **left > 0) {
+            *left -= 1;
+            continue;
+        }
         if let Some(moved) = explained
             .get_mut(&(&entry.folder, entry.content))
             .and_then(Vec::pop)

@@ -36,12 +36,9 @@ impl Index {
         Ok(self.member(&lookup)?.is_some())
     }
 
-    pub(crate) fn content_of(
-        &mut self,
-        member: &MemberId,
-    ) -> Result<Option<ContentId>, StoreError> {
+    pub(crate) fn known(&mut self, member: &MemberId) -> Result<Option<Member>, StoreError> {
         let lookup = self.member_lookup(member);
-        Ok(self.member(&lookup)?.map(|state| state.member.content))
+        Ok(self.member(&lookup)?.map(|state| state.member))
     }
 
     pub(super) fn put_events(&mut self, events: &[Event]) -> Result<(), StoreError> {
