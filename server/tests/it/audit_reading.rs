@@ -285,6 +285,26 @@ both! {
         assert!(text.starts_with(&expected), "{text}");
     }
 
+    async fn records_from_before_the_columns_get_theirs(app: TestApp) {
+        use diesel_migrations::{FileBasedMigrations, MigrationHarness};
+        let business = business(&app).await;
+        let folder = format!("{}/../migrations/server/", env!("CARGO_MANIFEST_DIR"));
+        let of = |name: &str| FileBasedMigrations::from_path(format!("{folder}{name}")).unwrap();
+        match app.backend {
+            Backend::Sqlite => {
+                let mut conn = crate::schema::sqlite(&app);
+                while !conn.revert_last_migration(of("sqlite")).unwrap().to_string().contains("20261201000001") {}
+                conn.run_pending_migrations(of("sqlite")).unwrap();
+            }
+            Backend::Postgres => {
+                let mut conn = crate::schema::postgres(&app);
+                while !conn.revert_last_migration(of("postgres")).unwrap().to_string().contains("20261201000001") {}
+                conn.run_pending_migrations(of("postgres")).unwrap();
+            }
+        }
+        sound(&app, &business);
+    }
+
     async fn an_export_verifies_and_a_changed_one_does_not(app: TestApp) {
         let business = business(&app).await;
         let owner = app.member(&business.tenant, "owner").await.1;
