@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod agents;
+pub mod audit;
 pub mod auth;
 pub mod certificate;
 pub mod daily_reports;

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let _first = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let done = actix_web::rt::System::new().block_on(maildreieck_server::run::run(cli));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("maildreieck-server: {error:#}");
             ExitCode::FAILURE

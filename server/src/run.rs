@@ -1,7 +1,10 @@
 //! What the program's commands do.
 
+mod verify;
+
 use std::io::{IsTerminal, Read};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -15,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::app::{App, Settings};
 use crate::clock::Clock;
-use crate::config::cli::{Cli, Command, Options, Role, UserAdd, UserCommand};
+use crate::config::cli::{AuditCommand, Cli, Command, Options, Role, UserAdd, UserCommand};
 use crate::config::{Config, Tls, secret_file};
 use crate::context::Ctx;
 use crate::db::Db;
@@ -29,8 +32,11 @@ use crate::{http, jobs, service};
 ///
 /// # Errors
 /// With all that is needed to act on it.
-pub async fn run(cli: Cli) -> anyhow::Result<()> {
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Audit {
+            command: AuditCommand::Verify(verify),
+        } => return verify::verify(verify).await,
         Command::Serve(options) => serve(&options).await,
         Command::Migrate(options) => {
             let config = Config::load(&options)?;
@@ -45,7 +51,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::User {
             command: UserCommand::Add(add),
         } => add_user(add).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn app(config: &Config, certificate_sha256: Option<String>) -> anyhow::Result<App> {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use maildreieck_api_spec::ids::TenantId;
+
+use crate::domain::chain::Checkpoint;
 
 /// The server of Maildreieck: tenants, schedules, runs and the owner's daily report.
 #[derive(Debug, Parser)]
@@ -40,6 +43,66 @@ pub enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// The audit chains
+    Audit {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+/// What to do with the audit chains.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Verify them, in the database or in an export, and name the first record that is broken
+    #[command(
+        after_help = "Prints for each chain how many records it has and its last one as SEQ:HASH: kept somewhere else, that is the next time's \
+                      --checkpoint.\n\nExit codes: 0 all is sound; 3 a chain is broken; 2 bad usage; 1 something cannot be read.\n\n\
+                      Examples:\n  maildreieck-server audit verify --config server.toml\n  \
+                      maildreieck-server audit verify --config server.toml --tenant provider --checkpoint 42:9f86d081…\n  \
+                      maildreieck-server audit verify --export audit.ndjson --checkpoint 42:9f86d081…"
+    )]
+    Verify(AuditVerify),
+}
+
+/// Which chains to verify.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("one").args(["tenant", "export"]))]
+pub struct AuditVerify {
+    /// Where settings come from.
+    #[command(flatten)]
+    pub options: Options,
+    /// One chain alone: the tenant's, by its id, or `provider`
+    #[arg(long, value_name = "ID", value_parser = owner)]
+    pub tenant: Option<Owner>,
+    /// An export, in place of a database; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// Demand that the chain has this record, so that what was cut off or written anew is found
+    #[arg(long, value_name = "SEQ:HASH", requires = "one")]
+    pub checkpoint: Option<Checkpoint>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Whose chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The provider's own.
+    Provider,
+    /// A tenant's.
+    Tenant(TenantId),
+}
+
+fn owner(text: &str) -> Result<Owner, &'static str> {
+    match text {
+        "provider" => Ok(Owner::Provider),
+        id => id
+            .parse()
+            .map(Owner::Tenant)
+            .map_err(|_| "a tenant's id, or `provider`"),
+    }
 }
 
 /// What to do with people.

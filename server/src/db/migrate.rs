@@ -37,3 +37,14 @@ pub(super) fn run(conn: &mut Conn) -> anyhow::Result<()> {
     tracing::info!(count, "tables are up to date");
     Ok(())
 }
+
+/// Whether there is nothing to bring up to date.
+pub(super) fn are_done(conn: &mut Conn) -> anyhow::Result<bool> {
+    let pending = match conn {
+        Conn::Sqlite(conn) => conn.has_pending_migration(SQLITE),
+        Conn::Postgres(conn) => conn.has_pending_migration(POSTGRES),
+    };
+    pending
+        .map(|pending| !pending)
+        .map_err(|error| anyhow::anyhow!(error).context("looking at the tables"))
+}

@@ -193,6 +193,28 @@ impl Db {
             Url::Postgres(_) => "opening the database".to_owned(),
         })?;
         migrate::run(&mut first).context("bringing the tables up to date")?;
+        Self::pool(url, connections)
+    }
+
+    /// Opens a database that is there, to look at it alone: it is not made, and its tables are left as they are.
+    ///
+    /// # Errors
+    /// It cannot be reached, or its tables are not those of this version.
+    pub fn look(url: &Url) -> anyhow::Result<Self> {
+        use anyhow::Context;
+        if let Url::Sqlite(path) = url {
+            std::fs::metadata(path).with_context(|| format!("opening the database {path}"))?;
+        }
+        let mut first = establish(url).context("opening the database")?;
+        anyhow::ensure!(
+            migrate::are_done(&mut first)?,
+            "the tables are those of another version: bring them up to date with `maildreieck-server migrate`"
+        );
+        Self::pool(url, 1)
+    }
+
+    fn pool(url: &Url, connections: u32) -> anyhow::Result<Self> {
+        use anyhow::Context;
         let pool = Pool::builder()
             .max_size(connections)
             .min_idle(Some(1))
@@ -304,7 +326,8 @@ fn begin(conn: &mut Conn, ctx: &Ctx, access: Access) -> QueryResult<()> {
         }
         Conn::Postgres(conn) => {
             let statement = match access {
-                Access::Read => "BEGIN READ ONLY",
+                // All statements of it see one moment, as on SQLite.
+                Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 Access::Write => "BEGIN",
             };
             AnsiTransactionManager::begin_transaction_sql(conn, statement)?;

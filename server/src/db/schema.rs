@@ -53,6 +53,8 @@ diesel::table! {
         audit_id -> Text,
         at -> Timestamp,
         action -> Text,
+        actor_id -> Text,
+        object_id -> Text,
         record -> Text,
         hash -> Text,
     }

@@ -4,6 +4,7 @@
 
 pub mod agent_state;
 pub mod audit;
+pub mod chain;
 pub mod cron;
 pub mod day;
 pub mod enrolment;

@@ -54,6 +54,8 @@ use MemberRole::{Auditor, Owner, Technician};
 
 /// All who work in a tenant.
 const READERS: &[MemberRole] = &[Technician, Auditor, Owner];
+/// Those who look at what others did.
+const WITNESSES: &[MemberRole] = &[Auditor, Owner];
 /// Those who set up the tenant's triangles.
 const BUILDERS: &[MemberRole] = &[Technician];
 
@@ -91,6 +93,10 @@ operations! {
     ReadRun             "read_run"              Members(READERS),
     ListDailyReports    "list_daily_reports"    Members(READERS),
     ReadDailyReport     "read_daily_report"     Members(READERS),
+    ListAuditRecords    "list_audit_records"    Members(WITNESSES),
+    ExportAudit         "export_audit"          Members(WITNESSES),
+    ListProviderAudit   "list_provider_audit_records" Admin,
+    ExportProviderAudit "export_provider_audit" Admin,
     Enrol               "enrol"                 Anybody,
     Nonce               "nonce"                 Anybody,
     Token               "token"                 Anybody,

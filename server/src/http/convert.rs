@@ -5,6 +5,7 @@ use maildreieck_api_spec::accounts::{Account, AccountConfig};
 use maildreieck_api_spec::agents::{
     AssignedAccount, AssignedSchedule, AssignedTriangle, Assignment, CronSchedule,
 };
+use maildreieck_api_spec::audit::AuditRecord;
 use maildreieck_api_spec::daily_reports::{DailyReport, DailyReportSummary, Delivery};
 use maildreieck_api_spec::enrolment_codes::{EnrolmentCode, IssuedEnrolmentCode};
 use maildreieck_api_spec::fleet::Agent;
@@ -255,6 +256,13 @@ pub(super) fn assignment(assignment: service::assignment::Assignment) -> Assignm
     Assignment {
         version: assignment.version,
         triangles: triangles.collect(),
+    }
+}
+
+pub(super) fn audit_record(told: service::audit::Told) -> AuditRecord {
+    AuditRecord {
+        hash: told.hash,
+        record: told.record,
     }
 }
 

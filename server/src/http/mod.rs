@@ -5,6 +5,7 @@ mod accounts;
 mod agent;
 mod agents;
 mod answer;
+mod audit;
 mod auth;
 mod convert;
 mod daily_reports;

@@ -33,6 +33,7 @@ use crate::problem::MEDIA_TYPE;
         (name = "agents", description = "Agents as people see them."),
         (name = "runs", description = "What agents reported."),
         (name = "daily reports", description = "What the owner got."),
+        (name = "audit", description = "What was done, by whom: a chain of records for each tenant, and one for the provider."),
         (name = "agent", description = "What agents ask and tell.")
     )
 )]

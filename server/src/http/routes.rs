@@ -3,8 +3,8 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
-    accounts, agent, agents, auth, daily_reports, enrolment_codes, health, members, runs, sites,
-    tenants, triangles, users,
+    accounts, agent, agents, audit, auth, daily_reports, enrolment_codes, health, members, runs,
+    sites, tenants, triangles, users,
 };
 
 /// Adds all routes.
@@ -43,6 +43,10 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(runs::read)
         .service(daily_reports::list)
         .service(daily_reports::read)
+        .service(audit::list)
+        .service(audit::export)
+        .service(audit::list_provider)
+        .service(audit::export_provider)
         .service(agent::enrol)
         .service(agent::nonce)
         .service(agent::token)

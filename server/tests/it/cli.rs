@@ -234,6 +234,7 @@ fn each_command_explains_itself() {
         &["migrate", "--help"],
         &["openapi", "--help"],
         &["user", "add", "--help"],
+        &["audit", "verify", "--help"],
     ] {
         let output = run(command, "");
         assert!(output.status.success());

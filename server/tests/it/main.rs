@@ -10,6 +10,7 @@
 mod agents;
 mod app;
 mod audit;
+mod audit_reading;
 mod bad_input;
 mod certificates;
 mod cli;

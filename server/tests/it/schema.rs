@@ -108,7 +108,7 @@ both! {
             accounts: account_id created_at host name port tenant_id tls username version
             agents: agent_id clone_seen_at counter enrolled_at free_disk_bytes last_cycle_at last_heartbeat_at platform replaced_at sealing_key signing_key site_id skew_ms spooled_runs store_bytes tenant_id version
             audit_heads: hash seq tenant_id
-            audit_records: action at audit_id hash record seq tenant_id
+            audit_records: action actor_id at audit_id hash object_id record seq tenant_id
             certificates: certificate_hash chain countersignature previous_hash run_id tenant_id triangle_id
             daily_reports: body_html body_text created_at language local_day report_id subject tenant_id verdict
             due: due_at grace_ends_at reported_as run_id schedule_id tenant_id triangle_id

@@ -1,9 +1,11 @@
-//! `cargo xtask bench`: the first mirror and the run after it, against InterIMAP and mbsync; and Tx at ledger depth.
+//! `cargo xtask bench`: the first mirror and the run after it, against InterIMAP and mbsync; Tx at ledger
+//! depth; and `audit verify`.
 //!
 //! Everything runs between the same two Dovecots, interleaved, each run into an account of its own, and the median
 //! counts: the ratios hold although the seconds are this machine's. Before a figure is printed, the judge has read both
 //! accounts whole, and our store has told what it holds.
 
+mod audit;
 mod contestant;
 mod floor;
 mod measure;
@@ -170,7 +172,15 @@ pub fn bench(size: Size, contestants: &[Contestant], only: &str) -> Result<()> {
     let mut wanted = proofs(size);
     wanted
         .retain(|scenario| scenario.name.contains(only) && contestants.contains(&Contestant::Ours));
-    wanted.iter().try_for_each(proof::measure)
+    wanted.iter().try_for_each(proof::measure)?;
+    if !audit::NAME.contains(only) || !contestants.contains(&Contestant::Ours) {
+        return Ok(());
+    }
+    match size {
+        Size::Quick => audit::measure(10_000, 1),
+        Size::Usual => audit::measure(200_000, 3),
+        Size::Full => audit::measure(2_000_000, 3),
+    }
 }
 
 struct Outcome {
