@@ -17,6 +17,7 @@ use super::{Round, Site};
 use crate::clock;
 use crate::config::TriangleConfig;
 use crate::error::AgentError;
+use crate::execute::Narrowing;
 use crate::plan::budget::read_within;
 use crate::plan::mirror::Read;
 use crate::plan::reconcile::{Difference, left_out};
@@ -194,9 +195,17 @@ impl Round<'_> {
             let (source, target) = (&mut self.source, &mut self.target);
             snapshot::view(&mut ledger, choice, source, target, false, Wanted::Unknown)?
         };
+        // What could not be read before is tried again, unless there is so much of it that an account would seem to fail
+        // that gives nothing else here: then only a mirror does, twice a day.
+        let sides = view
+            .pairs
+            .values()
+            .flat_map(|pair| [&pair.source, &pair.target]);
+        let unreadable: usize = sides.flatten().map(|side| side.unreadable.len()).sum();
+        let again = unreadable <= Narrowing::MOST_AT_FIRST;
         let unknown = |side: &Side| -> Vec<u32> {
-            // What could not be read before a mirror tries again, twice a day.
-            let known = |uid| side.rows.contains_key(uid) || side.unreadable.contains(uid);
+            let known =
+                |uid: &u32| side.rows.contains_key(uid) || !again && side.unreadable.contains(uid);
             let new = side.shown.iter().filter(|s| !known(&s.uid));
             new.map(|s| s.uid).collect()
         };

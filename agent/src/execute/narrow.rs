@@ -11,8 +11,6 @@ use crate::imap::{BodyEvent, ImapError, Kind, Mailbox, wire};
 
 /// Messages of one account that are given up in a run at most, and failures at most: beyond, it is the account's.
 const MOST_GIVEN_UP: usize = 20;
-/// So many where nothing else came: then the account gives nothing, and nobody knows about its messages.
-const MOST_AT_FIRST: usize = 2;
 const MOST_FAILURES: usize = 6 * MOST_GIVEN_UP;
 /// How often a message has to fail alone. A large one is read in parts twice, and then whole: Dovecot loses an octet
 /// where a part of some messages ends.
@@ -40,6 +38,10 @@ pub(crate) struct Narrowed {
 }
 
 impl Narrowing {
+    /// So many messages are given up where nothing else came: beyond, the account gives nothing, and nobody knows about
+    /// its messages.
+    pub(crate) const MOST_AT_FIRST: usize = 2;
+
     /// Whether a large message is to be read in parts.
     pub(crate) fn in_parts(&self, uid: u32) -> bool {
         self.failed_alone(uid) < IN_PARTS
@@ -88,7 +90,7 @@ impl Narrowing {
                     let most = if self.came {
                         MOST_GIVEN_UP
                     } else {
-                        MOST_AT_FIRST
+                        Self::MOST_AT_FIRST
                     };
                     if self.given_up > most {
                         return Err(error);
