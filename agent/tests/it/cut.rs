@@ -66,11 +66,8 @@ fn unexplained(said: &Said) -> Vec<String> {
 #[test]
 fn what_happens_meanwhile_is_no_fault_and_hides_none() {
     let site = Site::new();
-    let config = site.dir.path().join("agent.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
     // So much mail goes that the guard would hold it back.
-    let guard = "[[triangle]]\nguard = { max_share = 1.0, min_messages = 1000000 }\n";
-    std::fs::write(&config, text.replace("[[triangle]]\n", guard)).unwrap();
+    site.hold_nothing_back();
     let mut primary = site.primary();
     for folder in [QUIET, "Projekte", "Archiv"] {
         primary.create(folder).unwrap();

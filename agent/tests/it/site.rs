@@ -226,6 +226,14 @@ impl Site {
         }
     }
 
+    /// Lets the guard pass whatever vanishes.
+    pub fn hold_nothing_back(&self) {
+        let config = self.dir.path().join("agent.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let guard = "[[triangle]]\nguard = { max_share = 1.0, min_messages = 1000000 }\n";
+        std::fs::write(&config, text.replace("[[triangle]]\n", guard)).unwrap();
+    }
+
     pub fn primary(&self) -> Judge {
         self.primary.judge(USER).unwrap()
     }

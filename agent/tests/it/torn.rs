@@ -14,10 +14,7 @@ use super::site::{Site, USER};
 /// A site whose guard holds nothing back, with three folders besides INBOX.
 fn unguarded() -> Site {
     let site = Site::new();
-    let config = site.dir.path().join("agent.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let guard = "[[triangle]]\nguard = { max_share = 1.0, min_messages = 1000000 }\n";
-    std::fs::write(&config, text.replace("[[triangle]]\n", guard)).unwrap();
+    site.hold_nothing_back();
     let mut primary = site.primary();
     site.fill("INBOX", 1, 60);
     for (folder, from) in [("Alt", 100), ("Bau", 200), ("Post", 300)] {

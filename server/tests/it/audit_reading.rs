@@ -1,13 +1,13 @@
 //! The audit chains are read: by people, as pages and as an export that anybody verifies; and by the
 //! program, which finds what was done to one behind the server's back.
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::app::{Backend, Business, TestApp, both};
+use crate::cli::run;
 
 const PROVIDER: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -23,17 +23,7 @@ fn verified(arguments: &[&str], input: &str) -> (i32, Value) {
 }
 
 fn program(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_maildreieck-server"))
-        .args(["audit", "verify"])
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that ends at once does not read.
-    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    run(&[&["audit", "verify"], arguments].concat(), input)
 }
 
 /// The same on the test's database; one chain's part of the document.

@@ -18,7 +18,7 @@ fn config(folder: &Path, more: &str) -> String {
     path.display().to_string()
 }
 
-fn run(arguments: &[&str], input: &str) -> Output {
+pub fn run(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(PROGRAM)
         .args(arguments)
         .stdin(Stdio::piped())

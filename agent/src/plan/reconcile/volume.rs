@@ -17,6 +17,8 @@ pub(super) fn compare_volume(
     for entry in primary.iter().filter(|e| counts(e)) {
         *wanted.entry((&entry.folder, entry.content)).or_default() += 1;
     }
+    // What the primary has takes its copies first, before what explains those that are left.
+    let mut living = wanted.clone();
     let (own, before): (Vec<&Entry>, Vec<&Entry>) = other
         .iter()
         .filter(|e| counts(e))
@@ -45,11 +47,6 @@ pub(super) fn compare_volume(
     let gone = gone.filter(|e| matches!(e.gone, Some(Gone::Before { ordinary: true })));
     for (key, moved) in tombstones.chain(gone.map(|e| ((&e.folder, e.content), false))) {
         explained.entry(key).or_default().push(moved);
-    }
-    // What the primary has takes its copies first.
-    let mut living: BTreeMap<(&LogicalFolder, ContentId), u64> = BTreeMap::new();
-    for entry in primary.iter().filter(|e| counts(e)) {
-        *living.entry((&entry.folder, entry.content)).or_default() += 1;
     }
     for entry in counted {
         let living = living.get_mut(&(&entry.folder, entry.content));
