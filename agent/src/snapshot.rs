@@ -640,6 +640,17 @@ pub struct Cut {
 }
 
 impl Cut {
+    /// Lets what comes from these messages on, by folder of the primary, be later than the cut.
+    pub fn end_before(&mut self, first: &BTreeMap<FolderId, u32>, source: &Seen) {
+        for (name, folder) in &source.folders {
+            if let Some(uid) = first.get(&folder.known.id)
+                && let Some(stood) = self.primary.get_mut(name)
+            {
+                stood.uidnext = stood.uidnext.min(*uid);
+            }
+        }
+    }
+
     /// A message of the primary as it was listed then.
     #[must_use]
     pub fn shown(&self, at: Place) -> Option<&Shown> {

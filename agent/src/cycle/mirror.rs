@@ -24,7 +24,7 @@ use crate::report::Mirrored;
 use crate::snapshot;
 use crate::snapshot::{TargetFolder, Wanted};
 
-/// Steps of one run at most, besides a rename of each folder: a history of random changes took fewer than twenty.
+/// Steps of one look at most, besides a rename of each folder: a history of random changes took fewer than twenty.
 const STEPS: usize = 40;
 /// What was refused is tried again after so many seconds: twice a day.
 const TRY_AGAIN_S: i64 = 43_200;
@@ -146,7 +146,8 @@ impl Round<'_> {
         let mut waiting = Waiting::default();
         let (mut renames, mut refused) = (0, None);
         for step in 0.. {
-            if step >= STEPS + self.source.folders.len().min(renames) {
+            let each = STEPS + self.source.folders.len().min(renames);
+            if step >= each.saturating_mul(1 + self.looks.again) {
                 return Err(AgentError::Unsteady);
             }
             self.site.unless_stopped(async { Ok(()) }).await?;
@@ -228,13 +229,14 @@ impl Round<'_> {
                         mirrored.dry_run = Some(plan);
                         return Ok(mirrored);
                     }
-                    let cut_before = std::mem::take(&mut mirrored.cut);
                     mirrored.cut = self.cut.clone();
                     match self.trust(&mut plan, &view).await? {
                         Trust::Whole => left = false,
                         Trust::LookedAgain => continue,
-                        // What is left out came after the cut.
-                        Trust::Part => (mirrored.cut, left) = (cut_before, true),
+                        Trust::Part(first) => {
+                            left = true;
+                            mirrored.cut.end_before(&first, &self.source);
+                        }
                     }
                     mirrored.halt = self.note_halt(&plan)?;
                     stuck = before.as_ref() == Some(&plan) && failed_rounds == 0;

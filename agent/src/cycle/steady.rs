@@ -2,7 +2,7 @@
 //! moves mail meanwhile: what was moved then is seen twice or not at all. Where a look that follows shows every folder as
 //! it was seen, all of them stood so at once; else it is looked at anew, and what two looks in a row agree on counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maildreieck_api_spec::vocabulary::Corner;
 
@@ -13,7 +13,7 @@ use crate::plan::mirror::{Doubt, Plan};
 use crate::plan::view::{FolderId, View};
 
 /// Looks at an account that does not come to rest.
-const LOOKS: u32 = 6;
+const LOOKS: usize = 6;
 
 /// What was found out about looks at the primary.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) struct Looks {
     /// Whether all folders stood at one moment as the last one showed them.
     pub steady: bool,
     /// How many were made anew.
-    again: u32,
+    pub again: usize,
     /// What was in doubt after the one before.
     before: Option<Doubt>,
 }
@@ -32,8 +32,9 @@ pub(super) enum Trust {
     Whole,
     /// The accounts were looked at anew: it is void.
     LookedAgain,
-    /// What only the last look shows, or cannot be decided without folders that were not seen, was left out.
-    Part,
+    /// What only the last look shows, or cannot be decided without folders that were not seen, was left out: the first new
+    /// message of each folder that was.
+    Part(BTreeMap<FolderId, u32>),
 }
 
 impl Round<'_> {
@@ -59,7 +60,7 @@ impl Round<'_> {
             let known = ledger.of_shapes(&self.triangle.name, Corner::Primary, &shapes)?;
             plan.doubt(view, known)
         };
-        let mut trust = Trust::Whole;
+        let mut left: Option<BTreeMap<FolderId, u32>> = None;
         if !self.looks.steady {
             let before = self.looks.before.as_ref();
             let beyond = before.map(|before| doubt.beyond(before));
@@ -70,18 +71,23 @@ impl Round<'_> {
                     self.look_again(false).await?;
                     return Ok(Trust::LookedAgain);
                 }
-                plan.leave(view, &beyond.unwrap_or_default());
-                trust = Trust::Part;
+                let beyond = beyond.unwrap_or_default();
+                plan.leave(view, &beyond);
+                left = Some(beyond.first_new());
             }
         }
         if let Some(unseen) = unseen {
             let doubt = doubt.about(&unseen);
             if !doubt.is_empty() {
                 plan.leave(view, &doubt);
-                trust = Trust::Part;
+                let left = left.get_or_insert_default();
+                for (folder, uid) in doubt.first_new() {
+                    let first = left.entry(folder).or_insert(uid);
+                    *first = uid.min(*first);
+                }
             }
         }
-        Ok(trust)
+        Ok(left.map_or(Trust::Whole, Trust::Part))
     }
 
     /// Folders of the primary that could not be looked at for once, if there are any: what vanished may lie in them, and

@@ -43,6 +43,13 @@ impl Doubt {
         Self { new, ..self }
     }
 
+    /// The first new message of each folder that is doubted.
+    pub fn first_new(&self) -> BTreeMap<FolderId, u32> {
+        // Places ascend by UID.
+        let new = self.new.keys().rev();
+        new.map(|at| (at.folder, at.uid)).collect()
+    }
+
     /// Whether nothing is doubted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
