@@ -145,6 +145,7 @@ impl Round<'_> {
         let mut shown = Vec::new();
         let mut waiting = Waiting::default();
         let (mut renames, mut refused) = (0, None);
+        let mut asked: Option<Read> = None;
         for step in 0.. {
             let each = STEPS + self.source.folders.len().min(renames);
             if step >= each.saturating_mul(1 + self.looks.again) {
@@ -177,6 +178,13 @@ impl Round<'_> {
                         }
                         break;
                     }
+                    if asked.as_ref() == Some(&read) {
+                        // Not one of them came: they are gone since they were listed.
+                        asked = None;
+                        self.look_once_more().await?;
+                        continue;
+                    }
+                    asked = Some(read.clone());
                     self.site
                         .progress
                         .say(format!("{name}: reading what is not known yet"));

@@ -66,9 +66,8 @@ impl Round<'_> {
             let beyond = before.map(|before| doubt.beyond(before));
             if beyond.as_ref().is_none_or(|beyond| !beyond.is_empty()) {
                 if self.looks.again < LOOKS {
-                    self.looks.again += 1;
                     self.looks.before = Some(doubt);
-                    self.look_again(false).await?;
+                    self.look_once_more().await?;
                     return Ok(Trust::LookedAgain);
                 }
                 let beyond = beyond.unwrap_or_default();
@@ -88,6 +87,15 @@ impl Round<'_> {
             }
         }
         Ok(left.map_or(Trust::Whole, Trust::Part))
+    }
+
+    /// Looks anew where a look is of no use any more, a few times.
+    pub(super) async fn look_once_more(&mut self) -> Result<(), AgentError> {
+        if self.looks.again >= LOOKS {
+            return Err(AgentError::Unsteady);
+        }
+        self.looks.again += 1;
+        self.look_again(false).await
     }
 
     /// Folders of the primary that could not be looked at for once, if there are any: what vanished may lie in them, and
